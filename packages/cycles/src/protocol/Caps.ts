@@ -1,0 +1,96 @@
+/**
+ * Limits that come with an ALLOW: "yes, but at most so many tokens, and only these tools".
+ *
+ * Specification: `cycles-protocol-v0.yaml`, schema `Caps`.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+
+const ToolName = Schema.String.check(Schema.isMaxLength(256))
+
+/**
+ * Limits that come with an ALLOW_WITH_CAPS. Every field is optional; an absent field limits nothing.
+ *
+ * - `maxTokens`: most tokens this action may produce
+ * - `maxStepsRemaining`: how many more steps the agent may take
+ * - `toolAllowlist`, `toolDenylist`: see {@link isToolAllowed}
+ * - `cooldownMs`: how long to wait before the next action
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Caps = Schema.Struct({
+  maxTokens: Schema.optionalKey(Schema.Natural),
+  maxStepsRemaining: Schema.optionalKey(Schema.Natural),
+  toolAllowlist: Schema.optionalKey(Schema.Array(ToolName)),
+  toolDenylist: Schema.optionalKey(Schema.Array(ToolName)),
+  cooldownMs: Schema.optionalKey(Schema.Natural)
+}).pipe(Schema.encodeKeys({
+  maxTokens: "max_tokens",
+  maxStepsRemaining: "max_steps_remaining",
+  toolAllowlist: "tool_allowlist",
+  toolDenylist: "tool_denylist",
+  cooldownMs: "cooldown_ms"
+}))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Caps extends Schema.Schema.Type<typeof Caps> {}
+
+/**
+ * Whether a tool may be used.
+ *
+ * A non-empty allowlist decides alone, and the denylist is ignored; otherwise everything but the denylist is allowed. Names
+ * are compared exactly, case included. No caps, no restriction.
+ *
+ * Specification: schema `Caps`, PRECEDENCE RULES.
+ *
+ * **Example** (The allowlist wins)
+ *
+ * ```ts
+ * import { Caps } from "effect-cycles"
+ *
+ * const caps: Caps.Caps = { toolAllowlist: ["web_search"], toolDenylist: ["web_search"] }
+ *
+ * console.log(Caps.isToolAllowed(caps, "web_search")) // => true
+ * console.log(Caps.isToolAllowed(caps, "shell")) // => false
+ * ```
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isToolAllowed = (caps: Caps | undefined, tool: string): boolean => {
+  if (caps === undefined) return true
+  if (caps.toolAllowlist !== undefined && caps.toolAllowlist.length > 0) return caps.toolAllowlist.includes(tool)
+  return caps.toolDenylist === undefined || !caps.toolDenylist.includes(tool)
+}
+
+/**
+ * The number of tokens to ask a model for: what you wanted, or the cap where it is lower.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const clampTokens = (caps: Caps | undefined, wanted: number): number =>
+  caps?.maxTokens === undefined ? wanted : Math.min(wanted, caps.maxTokens)
+
+/**
+ * Whether this is the last step the agent may take, so that it can stop exploring and answer.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isLastStep = (caps: Caps | undefined): boolean =>
+  caps?.maxStepsRemaining !== undefined && caps.maxStepsRemaining <= 1
+
+/**
+ * How long to wait before the next action; zero when no cooldown was asked for.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cooldown = (caps: Caps | undefined): Duration.Duration => Duration.millis(caps?.cooldownMs ?? 0)
