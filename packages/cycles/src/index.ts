@@ -5,6 +5,16 @@
  */
 
 // what people write
+export * as Budget from "./runtime/Budget.ts"
+export * as Heartbeat from "./runtime/Heartbeat.ts"
+export * as Reservation from "./runtime/Reservation.ts"
+export * as Settlement from "./runtime/Settlement.ts"
+
+// an authority of one's own
+export * as Ledger from "./ledger/Ledger.ts"
+export * as LedgerStore from "./ledger/LedgerStore.ts"
+export * as LedgerStoreMemory from "./ledger/LedgerStoreMemory.ts"
+
 // the vocabulary
 export * as Action from "./protocol/Action.ts"
 export * as Amount from "./protocol/Amount.ts"

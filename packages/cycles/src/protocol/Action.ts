@@ -18,10 +18,10 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export const Action = Schema.Struct({
-  kind: Schema.String.check(Schema.isMaxLength(64)),
-  name: Schema.String.check(Schema.isMaxLength(256)),
+  kind: Schema.String.check(Schema.isMaxCodePoints(64)),
+  name: Schema.String.check(Schema.isMaxCodePoints(256)),
   tags: Schema.optionalKey(
-    Schema.Array(Schema.String.check(Schema.isMaxLength(64))).check(Schema.isMaxLength(10))
+    Schema.Array(Schema.String.check(Schema.isMaxCodePoints(64))).check(Schema.isMaxLength(10))
   )
 })
 

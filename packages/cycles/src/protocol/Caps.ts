@@ -8,7 +8,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
-const ToolName = Schema.String.check(Schema.isMaxLength(256))
+const ToolName = Schema.String.check(Schema.isMaxCodePoints(256))
 
 /**
  * Limits that come with an ALLOW_WITH_CAPS. Every field is optional; an absent field limits nothing.

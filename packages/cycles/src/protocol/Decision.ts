@@ -54,7 +54,7 @@ export type KnownReason = (typeof knownReasons)[number]
  * @category models
  * @since 0.1.0
  */
-export const ReasonCode = Schema.String.check(Schema.isMaxLength(128))
+export const ReasonCode = Schema.String.check(Schema.isMaxCodePoints(128))
 
 /**
  * @category models

@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
  * @category models
  * @since 0.1.0
  */
-export const ReservationId = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(128)).pipe(
+export const ReservationId = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(128)).pipe(
   Schema.brand("ReservationId")
 )
 
@@ -43,7 +43,7 @@ export type ReservationId = typeof ReservationId.Type
  * @category models
  * @since 0.1.0
  */
-export const IdempotencyKey = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(256)).pipe(
+export const IdempotencyKey = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(256)).pipe(
   Schema.brand("IdempotencyKey")
 )
 

@@ -36,7 +36,7 @@ export const Metrics = Schema.Struct({
   tokensInput: Schema.optionalKey(Schema.Natural),
   tokensOutput: Schema.optionalKey(Schema.Natural),
   latencyMs: Schema.optionalKey(Schema.Natural),
-  modelVersion: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(128))),
+  modelVersion: Schema.optionalKey(Schema.String.check(Schema.isMaxCodePoints(128))),
   custom: Schema.optionalKey(JsonObject)
 }).pipe(Schema.encodeKeys({
   tokensInput: "tokens_input",

@@ -93,7 +93,8 @@ export const SortBy = Schema.Literals([
  */
 export type SortBy = typeof SortBy.Type
 
-const Instant = Schema.Natural
+// A bound may lie before 1970, where no reservation does.
+const Instant = Schema.Int
 
 /**
  * Which reservations, in what order. Every filter given must hold; bounds are inclusive Unix milliseconds.

@@ -60,7 +60,7 @@ export interface CommitReply extends Schema.Schema.Type<typeof CommitReply> {}
  */
 export const ReleaseRequest = Schema.Struct({
   idempotencyKey: IdempotencyKey,
-  reason: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
+  reason: Schema.optionalKey(Schema.String.check(Schema.isMaxCodePoints(256)))
 }).pipe(Schema.encodeKeys({ idempotencyKey: "idempotency_key" }))
 
 /**

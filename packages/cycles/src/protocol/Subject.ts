@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
 
 /**
@@ -23,7 +24,7 @@ export const levels = ["tenant", "workspace", "app", "workflow", "agent", "tools
  */
 export type Level = (typeof levels)[number]
 
-const LevelValue = Schema.String.check(Schema.isMaxLength(128))
+const LevelValue = Schema.String.check(Schema.isMaxCodePoints(128))
 
 /**
  * Who spends. At least one level must be present; `dimensions` are free labels for reporting and never affect a budget.
@@ -55,7 +56,7 @@ export const Subject = Schema.Struct({
   agent: Schema.optionalKey(LevelValue),
   toolset: Schema.optionalKey(LevelValue),
   dimensions: Schema.optionalKey(
-    Schema.Record(Schema.String, Schema.String.check(Schema.isMaxLength(256))).check(Schema.isMaxProperties(16))
+    Schema.Record(Schema.String, Schema.String.check(Schema.isMaxCodePoints(256))).check(Schema.isMaxProperties(16))
   )
 }).check(
   Schema.makeFilter((subject) =>
@@ -82,3 +83,14 @@ export const merge = (under: Subject, over: Subject): Subject => {
     ? { ...merged, dimensions: { ...under.dimensions, ...over.dimensions } }
     : merged
 }
+
+/**
+ * Who spends when nobody says: set by whoever provides the authority, since it knows whose it is.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Default: Context.Reference<Subject> = Context.Reference<Subject>(
+  "effect-cycles/protocol/Subject/Default",
+  { defaultValue: () => ({}) }
+)

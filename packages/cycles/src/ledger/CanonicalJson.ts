@@ -1,0 +1,54 @@
+/**
+ * One text for one JSON value, whatever order its keys were written in; what idempotency payloads are compared by.
+ *
+ * RFC 8785 in key order, strings and numbers, with one addition: integers given as `bigint` are written in full decimal
+ * digits, since RFC 8785 itself knows only doubles. A number and a `bigint` of the same value give the same text.
+ *
+ * @internal
+ */
+import { sha256 } from "@noble/hashes/sha2.js"
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
+
+const plainString = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
+const quote = (s: string): string => plainString.test(s) ? `"${s}"` : JSON.stringify(s)
+
+/**
+ * Members that are `undefined` are left out. Throws a `TypeError` for what JSON has no word for.
+ */
+export const stringify = (value: unknown): string => {
+  switch (typeof value) {
+    case "string":
+      return quote(value)
+    case "bigint":
+      return value.toString()
+    case "boolean":
+      return value ? "true" : "false"
+    case "number":
+      if (!Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`)
+      return Number.isInteger(value) ? BigInt(value).toString() : JSON.stringify(value)
+    case "object": {
+      if (value === null) return "null"
+      if (Array.isArray(value)) {
+        return `[${value.map((item) => item === undefined ? "null" : stringify(item)).join(",")}]`
+      }
+      const prototype = Object.getPrototypeOf(value)
+      if (prototype !== Object.prototype && prototype !== null) {
+        throw new TypeError(`${Object.prototype.toString.call(value)} is not a JSON value`)
+      }
+      let out = ""
+      for (const key of Object.keys(value).sort()) {
+        const member: unknown = (value as Record<string, unknown>)[key]
+        if (member !== undefined) out += `${out === "" ? "" : ","}${quote(key)}:${stringify(member)}`
+      }
+      return `{${out}}`
+    }
+    default:
+      throw new TypeError(`a ${typeof value} is not a JSON value`)
+  }
+}
+
+/**
+ * The SHA-256 of the canonical text, in hex: what is kept of a payload to recognise it again.
+ */
+export const digest = (value: unknown): string => bytesToHex(sha256(utf8ToBytes(stringify(value))))

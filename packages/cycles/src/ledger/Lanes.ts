@@ -1,0 +1,152 @@
+/**
+ * Group commit: commands queue per lane, and one fiber per lane takes what is waiting and runs it in one transaction.
+ *
+ * A command that finds its lane idle goes straight through. A batch may hold several tenants, taken in turn, so that one busy
+ * tenant cannot starve another. A queue is bounded; a command whose caller was interrupted leaves it if its batch has not
+ * begun.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+
+/** A command was not taken: the queue is full, or the ledger has been shut down. */
+export interface Refused {
+  readonly _tag: "Full" | "Closed"
+  readonly waiting: number
+}
+
+/** Runs commands of type `C`, answering each with a `Result`-like value of type `A`. */
+export interface Lanes<C, A> {
+  readonly submit: (lane: number, tenant: string, command: C) => Effect.Effect<A, Refused>
+}
+
+interface Waiting<C, A> {
+  readonly command: C
+  readonly resume: (answer: Effect.Effect<A>) => void
+}
+
+interface Lane<C, A> {
+  /** Whether a batch is running, or the fiber has been told to run one. */
+  busy: boolean
+  waiting: number
+  readonly byTenant: Map<string, Set<Waiting<C, A>>>
+  readonly wake: Latch.Latch
+}
+
+export const make = Effect.fnUntraced(function*<C, A>(options: {
+  readonly lanes: number
+  readonly capacity: number
+  readonly batchLimit: number
+  /** Answers every command of a batch, in order. Does not fail: trouble is an answer. */
+  readonly run: (commands: ReadonlyArray<C>) => Effect.Effect<ReadonlyArray<A>>
+}): Effect.fn.Return<Lanes<C, A>, never, Scope.Scope> {
+  const lanes = Array.from({ length: options.lanes }, (): Lane<C, A> => ({
+    busy: false,
+    waiting: 0,
+    byTenant: new Map(),
+    wake: Latch.makeUnsafe(false)
+  }))
+
+  /** Takes one command of each waiting tenant in turn until the batch is full. */
+  const take = (lane: Lane<C, A>): ReadonlyArray<Waiting<C, A>> => {
+    const batch: Array<Waiting<C, A>> = []
+    while (lane.waiting > 0 && batch.length < options.batchLimit) {
+      for (const [tenant, queue] of lane.byTenant) {
+        if (batch.length === options.batchLimit) break
+        for (const first of queue) {
+          queue.delete(first)
+          lane.waiting--
+          batch.push(first)
+          break
+        }
+        // A tenant that was served goes to the end, so that the next batch begins with another.
+        lane.byTenant.delete(tenant)
+        if (queue.size > 0) lane.byTenant.set(tenant, queue)
+      }
+    }
+    return batch
+  }
+
+  const drain = (lane: Lane<C, A>): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      while (lane.waiting > 0) {
+        const batch = take(lane)
+        const exit = yield* Effect.exit(options.run(batch.map(({ command }) => command)))
+        if (Exit.isSuccess(exit)) {
+          batch.forEach(({ resume }, i) => resume(Effect.succeed(exit.value[i]!)))
+        } else {
+          for (const { resume } of batch) resume(Effect.failCause(exit.cause as Cause.Cause<never>))
+        }
+        // Lets the callers that were just answered come back with their next command, to share the next batch.
+        yield* Effect.yieldNow
+      }
+      lane.busy = false
+    })
+
+  // Finalizers run in reverse: the doors close first, then each fiber ends once its batches are answered.
+  for (const lane of lanes) {
+    yield* lane.wake.await.pipe(
+      Effect.andThen(Effect.uninterruptible(Effect.suspend(() => {
+        lane.wake.closeUnsafe()
+        return drain(lane)
+      }))),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  }
+  let closed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      closed = true
+      return Effect.forEach(lanes, (lane) => lane.waiting > 0 ? drain(lane) : Effect.void, { discard: true })
+    })
+  )
+
+  const done = (lane: Lane<C, A>): void => {
+    if (lane.waiting === 0) lane.busy = false
+    else lane.wake.openUnsafe()
+  }
+
+  const straightThrough = (lane: Lane<C, A>, command: C): Effect.Effect<A> => {
+    lane.busy = true
+    return Effect.onExit(
+      Effect.map(options.run([command]), (answers) => answers[0]!),
+      () => Effect.sync(() => done(lane))
+    )
+  }
+
+  const queue = (lane: Lane<C, A>, tenant: string, command: C): Effect.Effect<A> =>
+    Effect.callback((resume) => {
+      const entry: Waiting<C, A> = { command, resume }
+      let waiting = lane.byTenant.get(tenant)
+      if (waiting === undefined) lane.byTenant.set(tenant, waiting = new Set())
+      waiting.add(entry)
+      lane.waiting++
+      if (!lane.busy) {
+        lane.busy = true
+        lane.wake.openUnsafe()
+      }
+      const own = waiting
+      return Effect.sync(() => {
+        if (own.delete(entry)) {
+          lane.waiting--
+          if (own.size === 0 && lane.byTenant.get(tenant) === own) lane.byTenant.delete(tenant)
+        }
+      })
+    })
+
+  return {
+    submit: (at, tenant, command) =>
+      Effect.uninterruptibleMask((restore): Effect.Effect<A, Refused> => {
+        const lane = lanes[at]!
+        if (closed) return Effect.fail({ _tag: "Closed", waiting: lane.waiting })
+        if (!lane.busy && lane.waiting === 0) return straightThrough(lane, command)
+        if (lane.waiting >= options.capacity) return Effect.fail({ _tag: "Full", waiting: lane.waiting })
+        return restore(queue(lane, tenant, command))
+      })
+  }
+})

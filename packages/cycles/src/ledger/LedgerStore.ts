@@ -1,0 +1,110 @@
+/**
+ * The inner port: where a ledger keeps its rows.
+ *
+ * A store knows no rules. It runs a body in one transaction over the tenants it names: the body loads rows by key, decides,
+ * and writes what changed. Everything a store must promise is said on {@link Operations.transact}.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { BalancesQuery } from "../protocol/Balance.ts"
+import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
+import type { BudgetRow, Entry, ReservationRow } from "./Model.ts"
+import type { Key, Rows, Writes } from "./View.ts"
+
+/**
+ * The store could not do its work.
+ *
+ * `outcome` says whether the transaction may have taken effect: `none` means it surely did not, `unknown` that its commit was
+ * sent and the answer never came. An unknown one is run again; the idempotency records make that safe.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreError extends Schema.TaggedError<StoreError>("effect-cycles/ledger/StoreError")("StoreError", {
+  outcome: Schema.Literals(["none", "unknown"]),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return this.outcome === "none"
+      ? "The store failed; nothing was changed"
+      : "The store failed while committing; whether it took effect is not known"
+  }
+}
+
+/**
+ * Where a page of rows begins and how long it is. `after` is the position of the last row of the page before, in the order the
+ * page is sorted in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page {
+  readonly after: readonly [value: string, id: string] | undefined
+  readonly limit: number
+}
+
+/**
+ * What a transaction can do. The lists show the changes written before them in the same transaction.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LedgerTx {
+  /** Unix milliseconds: never before the last change of any tenant of the transaction. */
+  readonly now: number
+  /** The rows of some keys. */
+  readonly load: (keys: ReadonlyArray<Key>) => Effect.Effect<Rows, StoreError>
+  /** Writes the net changes of the transaction; called at most once, before any list. */
+  readonly write: (writes: Writes) => Effect.Effect<void, StoreError>
+  /** The tenant's budgets with all of the query's segments, by scope and unit, from `page.after`. */
+  readonly budgets: (
+    tenant: string,
+    query: BalancesQuery,
+    page: Page
+  ) => Effect.Effect<ReadonlyArray<BudgetRow>, StoreError>
+  /** The tenant's reservations that match, in the order asked for, from `page.after`. */
+  readonly reservations: (
+    tenant: string,
+    query: ReservationsQuery,
+    page: Page
+  ) => Effect.Effect<ReadonlyArray<ReservationRow>, StoreError>
+  /** The tenant's entries numbered above `after`, in order. */
+  readonly entries: (tenant: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Entry>, StoreError>
+}
+
+/**
+ * What a store can do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operations {
+  /** How many transactions the store runs side by side. A ledger keeps one queue for each. */
+  readonly lanes: number
+  /** Which lane a tenant's transactions run in: 0 to `lanes − 1`, always the same one. */
+  readonly laneOf: (tenant: string) => number
+  /**
+   * Runs `body` in one transaction that owns the named tenants: no other transaction on any of them, from this process or
+   * another, runs in between. All of its writes take effect, or none; they are durable before this returns, as far as the
+   * store promises durability at all. `body` is pure but for the transaction's own operations and may be run more than once.
+   */
+  readonly transact: <A>(
+    tenants: ReadonlyArray<string>,
+    body: (tx: LedgerTx) => Effect.Effect<A, StoreError>
+  ) => Effect.Effect<A, StoreError>
+  /** Tenants that have a reservation whose grace has ended; at most `limit`. */
+  readonly dueTenants: (limit: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  /** Drops records and reservations that were kept as long as promised. Returns how many. */
+  readonly prune: Effect.Effect<number, StoreError>
+}
+
+/**
+ * The store a ledger keeps its rows in.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class LedgerStore extends Context.Service<LedgerStore, Operations>()("effect-cycles/ledger/LedgerStore") {}

@@ -1,0 +1,86 @@
+/**
+ * Proves that the entries of a tenant add up to its balances.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { LedgerTx, StoreError } from "./LedgerStore.ts"
+import type { BudgetRow, Entry } from "./Model.ts"
+
+/**
+ * What a verification found. `flaws` is empty when every entry continues where the one before it ended and the last state of
+ * every budget is its balance.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Verification {
+  readonly entries: number
+  readonly budgets: number
+  readonly flaws: ReadonlyArray<string>
+}
+
+const nameOf = (row: BudgetRow): string => `${row.scope} ${row.unit}`
+
+const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "overLimit", "status"] as const
+
+const differences = (name: string, folded: BudgetRow | undefined, found: BudgetRow | undefined): ReadonlyArray<string> => {
+  if (folded === undefined || found === undefined) {
+    return folded === found ? [] : [`${name}: ${folded === undefined ? "no entry made it" : "it is missing"}`]
+  }
+  return fields
+    .filter((field) => folded[field] !== found[field])
+    .map((field) => `${name}: ${field} is ${found[field]}, its entries say ${folded[field]}`)
+}
+
+/**
+ * Lays one entry on the budgets its predecessors left, and notes where it does not fit.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const fold = (budgets: Map<string, BudgetRow>, entry: Entry, flaws: Array<string>): void => {
+  for (const { after, before } of entry.changes) {
+    const name = nameOf(after)
+    for (const difference of differences(name, budgets.get(name), before)) {
+      flaws.push(`entry ${entry.number}: ${difference}`)
+    }
+    budgets.set(name, after)
+  }
+}
+
+const PAGE = 1_000
+
+/**
+ * Folds every entry of a tenant and compares the result with its budgets, in the transaction given.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const verify = Effect.fnUntraced(function*(tx: LedgerTx, tenant: string): Effect.fn.Return<Verification, StoreError> {
+  const folded = new Map<string, BudgetRow>()
+  const flaws: Array<string> = []
+  let entries = 0
+  for (;;) {
+    const page = yield* tx.entries(tenant, entries, PAGE)
+    for (const entry of page) {
+      entries++
+      if (entry.number !== entries) flaws.push(`entry ${entry.number} stands where ${entries} belongs`)
+      fold(folded, entry, flaws)
+    }
+    if (page.length < PAGE) break
+  }
+  const found = new Map<string, BudgetRow>()
+  let after: readonly [string, string] | undefined
+  for (;;) {
+    const page: ReadonlyArray<BudgetRow> = yield* tx.budgets(tenant, {}, { after, limit: PAGE })
+    for (const row of page) found.set(nameOf(row), row)
+    const last = page[page.length - 1]
+    if (page.length < PAGE || last === undefined) break
+    after = [last.scope, last.unit]
+  }
+  for (const name of new Set([...folded.keys(), ...found.keys()])) {
+    flaws.push(...differences(name, folded.get(name), found.get(name)))
+  }
+  return { entries, budgets: found.size, flaws }
+})

@@ -1,0 +1,311 @@
+/**
+ * The life of one reservation, as both the guarded call and the scoped resource live it: take the hold without losing it,
+ * keep it alive, settle it.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
+import type { Action } from "../protocol/Action.ts"
+import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
+import type { Operations } from "../protocol/BudgetAuthority.ts"
+import type { CommitError, EventError, ReleaseError, ReserveError } from "../protocol/CyclesError.ts"
+import * as Errors from "../protocol/CyclesError.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
+import { IdempotencyKey } from "../protocol/Ids.ts"
+import type { JsonObject } from "../protocol/Metrics.ts"
+import type { OveragePolicy } from "../protocol/OveragePolicy.ts"
+import type { ReserveReply, ReserveRequest } from "../protocol/Reserve.ts"
+import { DEFAULT_GRACE_PERIOD_MS, DEFAULT_TTL_MS } from "../protocol/Reserve.ts"
+import type { Subject } from "../protocol/Subject.ts"
+import type { Background, Restore } from "./Background.ts"
+import * as Heartbeat from "./Heartbeat.ts"
+import type { Details, Guarded } from "./Reservation.ts"
+import type { Outcome, Report, Settlement } from "./Settlement.ts"
+import * as Settlements from "./Settlement.ts"
+
+/** What a lease needs from the budget it belongs to. */
+export interface Keeper {
+  readonly authority: Operations
+  readonly background: Background
+  readonly heartbeatTimeoutMs: number
+  readonly newKey: () => IdempotencyKey
+}
+
+/** A request with every default filled in. */
+export interface Request {
+  readonly idempotencyKey: IdempotencyKey | undefined
+  readonly subject: Subject
+  readonly action: Action
+  readonly estimate: AnyAmount
+  readonly ttlMs: number | undefined
+  readonly gracePeriodMs: number | undefined
+  readonly overagePolicy: OveragePolicy | undefined
+  readonly metadata: JsonObject | undefined
+}
+
+/** A hold that was given. */
+export interface Lease {
+  readonly id: ReservationId
+  readonly request: ReserveRequest
+  readonly reply: ReserveReply
+  readonly lead: Heartbeat.Lead | undefined
+}
+
+/** What taking a hold can fail with. */
+export type AcquireError = ReserveError | Errors.ReservationFinalized
+
+interface Timed {
+  readonly reply: ReserveReply
+  readonly sentAtMs: number
+  readonly receivedAtMs: number
+}
+
+const toWire = (keeper: Keeper, request: Request): ReserveRequest => ({
+  idempotencyKey: request.idempotencyKey ?? keeper.newKey(),
+  subject: request.subject,
+  action: request.action,
+  estimate: request.estimate,
+  ...(request.ttlMs === undefined ? undefined : { ttlMs: request.ttlMs }),
+  ...(request.gracePeriodMs === undefined ? undefined : { gracePeriodMs: request.gracePeriodMs }),
+  ...(request.overagePolicy === undefined ? undefined : { overagePolicy: request.overagePolicy }),
+  ...(request.metadata === undefined ? undefined : { metadata: request.metadata })
+})
+
+/** Waits between repetitions of a request whose outcome is not known, at least as long as the authority asked for. */
+const backoff = Schedule.exponential("100 millis").pipe(
+  Schedule.jittered,
+  Schedule.modifyDelay(({ duration, input }: { readonly duration: Duration.Duration; readonly input: unknown }) => {
+    const asked = typeof input === "object" && input !== null && "retryAfter" in input ? input.retryAfter : undefined
+    const wait = Duration.min(duration, Duration.seconds(5))
+    return Effect.succeed(Duration.isDuration(asked) ? Duration.max(wait, asked) : wait)
+  })
+)
+
+const SETTLE_RETRIES = 6
+
+/** Repeats an operation, with the same key, while its failure may be of the moment. Costs nothing where it succeeds. */
+const persist = <A, E extends { readonly isTransient: boolean }, R>(
+  operation: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.catch(operation, (error) =>
+    error.isTransient
+      ? Effect.retry(
+        Effect.delay(operation, "50 millis"),
+        { schedule: backoff, times: SETTLE_RETRIES, while: (error) => error.isTransient }
+      )
+      : Effect.fail(error))
+
+/** Whether a failed reserve may have taken a hold after all. */
+const isLost = (error: ReserveError): boolean => error._tag === "AuthorityUnavailable" || error._tag === "InternalError"
+
+/**
+ * Takes a hold. The request is sent in a fiber of its own: an interrupt of the caller does not abort it, and what it brings back
+ * is released. A lost reply is asked for once more with the same key; after that the failure is the caller's, and the hold
+ * that may exist is tracked down in the background.
+ */
+export const acquire = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
+  Effect.suspend(() => {
+    const wire = toWire(keeper, request)
+    const send = timed(keeper, wire)
+    const sent = Effect.catch(send, (error) => isLost(error) ? send : Effect.fail(error))
+    const abandoned = (exit: Exit.Exit<Timed, ReserveError>): Effect.Effect<void> => {
+      if (Exit.isSuccess(exit)) {
+        const id = exit.value.reply.reservationId
+        return id === undefined ? Effect.void : release(keeper, id, "abandoned")
+      }
+      const failure = Exit.findErrorOption(exit)
+      return failure._tag === "Some" && isLost(failure.value) ? reclaim(keeper, wire) : Effect.void
+    }
+    return Effect.matchEffect(keeper.background.run(restore, sent, abandoned), {
+      onFailure: (error): Effect.Effect<Lease, AcquireError> =>
+        isLost(error)
+          ? Effect.andThen(keeper.background.start(reclaim(keeper, wire)), Effect.fail(error))
+          : Effect.fail(error),
+      onSuccess: (answer) => accept(wire, answer)
+    })
+  })
+
+const timed = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<Timed, ReserveError> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const sentAtMs = monotonicMs(clock)
+    return Effect.map(keeper.authority.reserve(wire), (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) }))
+  })
+
+const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
+
+/** A live reserve that was answered DENY is the denial its reason names; a hold that has ended already is no hold. */
+const accept = (wire: ReserveRequest, { receivedAtMs, reply, sentAtMs }: Timed): Effect.Effect<Lease, AcquireError> => {
+  if (reply.decision === "DENY") {
+    return Effect.fail(Errors.fromReason(reply.reasonCode ?? "DENY", {
+      scope: reply.scopePath ?? reply.affectedScopes[reply.affectedScopes.length - 1] ?? "",
+      unit: wire.estimate.unit,
+      requested: wire.estimate.amount,
+      ...(reply.retryAfterMs === undefined ? undefined : { retryAfterMs: reply.retryAfterMs })
+    }))
+  }
+  const id = reply.reservationId
+  if (id === undefined) {
+    return Effect.fail(new Errors.InternalError({ reason: "a reserve was allowed but brought no reservation id" }))
+  }
+  if (reply.remainingTtlMs === 0) {
+    return Effect.fail(
+      new Errors.ReservationFinalized({ reason: `the key "${wire.idempotencyKey}" belongs to a reservation that has ended` })
+    )
+  }
+  const lead = reply.remainingTtlMs === undefined
+    ? undefined
+    : Heartbeat.observe(reply.remainingTtlMs, sentAtMs, receivedAtMs, 0)
+  return Effect.succeed({ id, request: wire, reply, lead })
+}
+
+/**
+ * Finds out whether a reserve without an answer took a hold, by asking again with its key, and releases it. Gives up when the
+ * hold would have ended by itself.
+ */
+const reclaim = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<void> => {
+  const lifetimeMs = (wire.ttlMs ?? DEFAULT_TTL_MS) + (wire.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS)
+  return Effect.delay(keeper.authority.reserve(wire), "50 millis").pipe(
+    Effect.retry({ schedule: backoff, while: (error) => error.isTransient }),
+    Effect.flatMap((reply) =>
+      reply.reservationId === undefined || reply.remainingTtlMs === 0
+        ? Effect.void
+        : release(keeper, reply.reservationId, "reply lost")
+    ),
+    Effect.timeoutOption(lifetimeMs),
+    Effect.ignore
+  )
+}
+
+/** Gives a hold back; whatever hinders it is logged, and the lease ends by itself. */
+export const release = (keeper: Keeper, id: ReservationId, reason: string): Effect.Effect<void> =>
+  Effect.asVoid(releaseOutcome(keeper, id, reason))
+
+/** Gives a hold back and says what became of it. */
+export const releaseOutcome = (keeper: Keeper, id: ReservationId, reason: string): Effect.Effect<Outcome> =>
+  Effect.matchEffect(
+    persist(keeper.authority.release(id, { idempotencyKey: IdempotencyKey.make(`release-${id}`), reason })),
+    {
+      onFailure: (error) => settledBadly(id, "release", error),
+      onSuccess: ({ released }) => Effect.succeed<Outcome>({ _tag: "Released", released })
+    }
+  )
+
+/** Charges what was used. Where the lease has ended it is charged as an event, under the same key. */
+export const commitOutcome = (
+  keeper: Keeper,
+  lease: Lease,
+  actual: AnyAmount,
+  report: Report | undefined
+): Effect.Effect<Outcome> => {
+  const idempotencyKey = IdempotencyKey.make(`commit-${lease.id}`)
+  const extra = {
+    ...(report?.metrics === undefined ? undefined : { metrics: report.metrics }),
+    ...(report?.metadata === undefined ? undefined : { metadata: report.metadata })
+  }
+  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, { idempotencyKey, actual, ...extra })), {
+    onFailure: (error) =>
+      error._tag === "ReservationExpired"
+        ? eventOutcome(keeper, lease, actual, { idempotencyKey, ...extra })
+        : settledBadly(lease.id, "commit", error),
+    onSuccess: ({ charged, released }) => Effect.succeed<Outcome>({ _tag: "Committed", charged, released })
+  })
+}
+
+const eventOutcome = (
+  keeper: Keeper,
+  lease: Lease,
+  actual: AnyAmount,
+  rest: { readonly idempotencyKey: IdempotencyKey }
+): Effect.Effect<Outcome> => {
+  const { action, overagePolicy, subject } = lease.request
+  const event = keeper.authority.event({
+    subject,
+    action,
+    actual,
+    ...(overagePolicy === undefined ? undefined : { overagePolicy }),
+    ...rest
+  })
+  return Effect.matchEffect(persist(event), {
+    onFailure: (error) => settledBadly(lease.id, "event", error),
+    onSuccess: ({ charged }) => Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? actual })
+  })
+}
+
+/** Never silent: what was used and is not charged is an error in the log, a hold that was not given back a warning. */
+const settledBadly = (
+  id: ReservationId,
+  operation: "commit" | "release" | "event",
+  error: CommitError | ReleaseError | EventError
+): Effect.Effect<Outcome> => {
+  const outcome: Outcome = { _tag: error.isTransient ? "Unresolved" : "Rejected", error }
+  const message = `The ${operation} of reservation ${id} ${error.isTransient ? "got no answer" : "was refused"}`
+  const log = operation === "release" ? Effect.logWarning(message, error) : Effect.logError(message, error)
+  return Effect.as(log, outcome)
+}
+
+/** What a hold's owner may know of it. */
+export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): Details<U> => ({
+  id: lease.id,
+  decision: lease.reply.decision === "ALLOW_WITH_CAPS" ? "ALLOW_WITH_CAPS" : "ALLOW",
+  caps: lease.reply.caps,
+  reserved,
+  affectedScopes: lease.reply.affectedScopes,
+  scopePath: lease.reply.scopePath,
+  expiresAtMs: lease.reply.expiresAtMs
+})
+
+/** The reservation a guarded body is given: details, and the three ways to build a settlement of it. */
+export const guarded = <S, U extends Unit>(lease: Lease, estimate: Amount<U>): Guarded<S, U> => {
+  const reservation: Guarded<S, U> = {
+    ...detailsOf(lease, estimate),
+    "~S": (s) => s,
+    commit: <A>(actual: Amount<U>, value?: A, report?: Report): Settlement<S, U, A> =>
+      Settlements.make({ _tag: "Commit", of: reservation, actual: Settlements.widen(actual), report, value }),
+    release: <A>(value?: A): Settlement<S, U, A> => Settlements.make({ _tag: "Release", of: reservation, value }),
+    commitFail: (actual, error, report) =>
+      Settlements.make({ _tag: "CommitFail", of: reservation, actual: Settlements.widen(actual), report, error })
+  }
+  return reservation
+}
+
+/** The heartbeat of a lease: a fiber that ends when it is told to, and a place to look for why it could not go on. */
+export interface Beating {
+  /** Why the lease was lost, once it was. */
+  lost: Heartbeat.LeaseLost | undefined
+  readonly fiber: Fiber.Fiber<Heartbeat.LeaseLost>
+}
+
+/** Starts the heartbeat. It does nothing before the fiber that started it first waits. */
+export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Effect.Effect<Beating> =>
+  Effect.map(
+    Effect.forkDetach(
+      Effect.tap(
+        Heartbeat.run({
+          authority: keeper.authority,
+          reservationId: lease.id,
+          ttlMs: lease.request.ttlMs ?? DEFAULT_TTL_MS,
+          timeoutMs: keeper.heartbeatTimeoutMs,
+          lead: lease.lead
+        }),
+        (lost) => policy === "warn" ? Effect.logWarning(lost.message) : Effect.void
+      )
+    ),
+    (fiber) => {
+      const beating: Beating = { lost: undefined, fiber }
+      fiber.addObserver((exit) => {
+        if (Exit.isSuccess(exit)) beating.lost = exit.value
+      })
+      return beating
+    }
+  )
+
+/** Whether an exit is the caller being interrupted, and nothing else. */
+export const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)

@@ -1,0 +1,217 @@
+/**
+ * The reservation as a resource of the `Scope`: for streams, long sessions, and work that is settled far from where it began.
+ *
+ * Closing the scope releases what was not settled. Unlike in `Budget.guard`, the types cannot see a second settlement here: it
+ * is refused at run time with {@link AlreadySettled}. Prefer `Budget.guard` where a body can return its settlement.
+ *
+ * **Example** (Reserve, work, commit)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Action, Amount, Budget, Ledger, Reservation } from "effect-cycles"
+ *
+ * const session = Effect.scoped(Effect.gen(function*() {
+ *   const r = yield* Reservation.make({ action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(2_000) })
+ *   const outcome = yield* Reservation.commit(r, Amount.tokens(570), { metrics: { tokensInput: 150, tokensOutput: 420 } })
+ *   return outcome._tag
+ * }))
+ *
+ * const program = session.pipe(
+ *   Effect.provide(Budget.layer()),
+ *   Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] }))
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => "Committed"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Types from "effect/Types"
+import type { Amount, Unit } from "../protocol/Amount.ts"
+import type { Caps } from "../protocol/Caps.ts"
+import type { Decision } from "../protocol/Decision.ts"
+import { ReservationId } from "../protocol/Ids.ts"
+import * as Budget from "./Budget.ts"
+import type { LeaseLost } from "./Heartbeat.ts"
+import * as Lease from "./Lease.ts"
+import type { Outcome, Report, Settlement } from "./Settlement.ts"
+import * as Settlements from "./Settlement.ts"
+
+/**
+ * What is known of a hold that was given.
+ *
+ * - `decision`: `ALLOW`, or `ALLOW_WITH_CAPS` with `caps`
+ * - `reserved`: what is held
+ * - `affectedScopes`: every scope of the subject, widest first; `scopePath` is the narrowest
+ * - `expiresAtMs`: the end of the first lease, Unix milliseconds by the authority's clock; the heartbeat moves it out
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Details<out U extends Unit> {
+  readonly id: ReservationId
+  readonly decision: Exclude<Decision, "DENY">
+  readonly caps: Caps | undefined
+  readonly reserved: Amount<U>
+  readonly affectedScopes: ReadonlyArray<string>
+  readonly scopePath: string | undefined
+  readonly expiresAtMs: number | undefined
+}
+
+/**
+ * The reservation a guarded body is given. It builds settlements and does nothing else; `S` ties them to this one call.
+ *
+ * A reusable body names both parameters: `function*<S>(r: Reservation.Guarded<S, "TOKENS">) { … }`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Guarded<in out S, in out U extends Unit> extends Details<U> {
+  readonly "~S": Types.Invariant<S>
+  /** This much was used. The guarded call succeeds with the value. */
+  readonly commit: {
+    (actual: Amount<NoInfer<U>>): Settlement<S, U, void>
+    <A>(actual: Amount<NoInfer<U>>, value: A, report?: Report): Settlement<S, U, A>
+  }
+  /** Nothing was used. The guarded call succeeds with the value. */
+  readonly release: {
+    (): Settlement<S, U, void>
+    <A>(value: A): Settlement<S, U, A>
+  }
+  /** This much was used before it went wrong. The guarded call fails with the error. */
+  readonly commitFail: <E>(actual: Amount<NoInfer<U>>, error: E, report?: Report) => Settlement<S, U, never, E>
+}
+
+/**
+ * A second settlement of one reservation. The first one stands.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AlreadySettled extends Schema.TaggedError<AlreadySettled>("effect-cycles/AlreadySettled")("AlreadySettled", {
+  reservationId: ReservationId
+}) {
+  /** Whether the same request may succeed later, unchanged. */
+  get isTransient(): boolean {
+    return false
+  }
+
+  override get message(): string {
+    return `Reservation ${this.reservationId} is already settled. Settle once, where the work ends.`
+  }
+}
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId = "~effect-cycles/runtime/Reservation"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * A reservation owned by a scope. Settle it with {@link commit} or {@link release}; the scope's end releases it otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reservation<in out U extends Unit> extends Details<U> {
+  readonly [TypeId]: {
+    readonly U: Types.Invariant<U>
+    /** Carries out a settlement, the first time it is asked to. @internal */
+    readonly settle: (
+      settlement: (lease: Lease.Lease, keeper: Lease.Keeper) => Effect.Effect<Outcome>
+    ) => Effect.Effect<Outcome, AlreadySettled>
+    /** @internal */
+    readonly beating: Lease.Beating
+  }
+}
+
+/**
+ * Takes a hold and ties it to the scope: a heartbeat keeps it alive until it is settled or the scope ends, and the scope's end
+ * releases it where it was not settled. An interrupt while the reserve is under way leaves nothing behind.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const U extends Unit>(
+  request: Budget.Request<U>
+): Effect.Effect<Reservation<U>, Exclude<Budget.GuardError, LeaseLost>, Budget.Budget | Scope.Scope> =>
+  Effect.withFiber((fiber) => {
+    const budget = Context.getUnsafe(fiber.context, Budget.Budget)
+    const { keeper } = budget
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const lease = yield* Lease.acquire(keeper, budget.complete(request, fiber.getRef(Budget.Spender)), restore)
+        const beating = yield* Lease.beat(keeper, lease, request.heartbeat ?? budget.heartbeat)
+        const stop = (): void => beating.fiber.interruptUnsafe()
+        let settled = false
+        yield* Effect.addFinalizer((exit) =>
+          Effect.suspend(() => {
+            stop()
+            if (settled) return Effect.void
+            settled = true
+            const release = Lease.release(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "not settled")
+            return Lease.wasInterrupted(exit) ? keeper.background.start(release) : release
+          })
+        )
+        return {
+          ...Lease.detailsOf(lease, request.estimate),
+          [TypeId]: {
+            U: (unit: U) => unit,
+            beating,
+            settle: (settlement) =>
+              Effect.uninterruptibleMask((restore) => {
+                if (settled) return Effect.fail(new AlreadySettled({ reservationId: lease.id }))
+                settled = true
+                const carriedOut = Effect.onExit(settlement(lease, keeper), () => Effect.sync(stop))
+                return keeper.background.run(restore, carriedOut)
+              })
+          }
+        }
+      })
+    )
+  })
+
+/**
+ * Charges what was used. An interrupt while the commit is under way does not abort it.
+ *
+ * Fails with {@link AlreadySettled} where the reservation was settled before. What became of the charge is the outcome: trouble is
+ * repeated while that can help, charged as an event where the lease had ended, and logged as an error where it is refused.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const commit = <U extends Unit>(
+  self: Reservation<U>,
+  actual: Amount<NoInfer<U>>,
+  report?: Report
+): Effect.Effect<Outcome, AlreadySettled> =>
+  self[TypeId].settle((lease, keeper) => Lease.commitOutcome(keeper, lease, Settlements.widen(actual), report))
+
+/**
+ * Gives the hold back unused, before the scope ends.
+ *
+ * Fails with {@link AlreadySettled} where the reservation was settled before.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const release = <U extends Unit>(self: Reservation<U>): Effect.Effect<Outcome, AlreadySettled> =>
+  self[TypeId].settle((lease, keeper) => Lease.releaseOutcome(keeper, lease.id, "unused"))
+
+/**
+ * Why the lease could not be kept, once that has happened; `undefined` while it is fine.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const lost = <U extends Unit>(self: Reservation<U>): LeaseLost | undefined => self[TypeId].beating.lost

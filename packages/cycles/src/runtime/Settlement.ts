@@ -1,0 +1,115 @@
+/**
+ * How a guarded call ends: a value that says what was used, and what became of saying so.
+ *
+ * @since 0.1.0
+ */
+import type * as Types from "effect/Types"
+import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
+import type { CommitError, EventError, ReleaseError } from "../protocol/CyclesError.ts"
+import type { JsonObject, Metrics } from "../protocol/Metrics.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId = "~effect-cycles/runtime/Settlement"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * What travels with a commit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report {
+  readonly metrics?: Metrics | undefined
+  readonly metadata?: JsonObject | undefined
+}
+
+/**
+ * A decision about one reservation: commit so much, or release it; and the value or the error the guarded call ends with.
+ *
+ * Only the reservation that a guarded call was given can build one (`S` is that call's own type, which nothing else has), and
+ * all one can do with it is return it. So a second settlement and a forgotten one do not type-check. Building one does
+ * nothing by itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settlement<in out S, out U extends Unit, out A, out E = never> {
+  readonly [TypeId]: {
+    readonly S: Types.Invariant<S>
+    readonly U: Types.Covariant<U>
+    readonly A: Types.Covariant<A>
+    readonly E: Types.Covariant<E>
+  }
+}
+
+/**
+ * What a settlement says, and of which reservation, for the code that carries it out.
+ *
+ * @internal
+ */
+export type Decision =
+  | {
+    readonly _tag: "Commit"
+    readonly of: object
+    readonly actual: AnyAmount
+    readonly report: Report | undefined
+    readonly value: unknown
+  }
+  | {
+    readonly _tag: "CommitFail"
+    readonly of: object
+    readonly actual: AnyAmount
+    readonly report: Report | undefined
+    readonly error: unknown
+  }
+  | { readonly _tag: "Release"; readonly of: object; readonly value: unknown }
+
+/**
+ * What became of a settlement.
+ *
+ * - `Committed`: charged; `charged` may be less than what was used where the overage policy caps it
+ * - `Released`: the hold went back
+ * - `RecoveredAsEvent`: the lease had ended, so what was used was charged without it
+ * - `Rejected`: the authority refused for good; what was used is not charged, and this was logged as an error
+ * - `Unresolved`: the authority did not answer, however often it was asked; what became of it is not known
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome =
+  | { readonly _tag: "Committed"; readonly charged: AnyAmount; readonly released: AnyAmount | undefined }
+  | { readonly _tag: "Released"; readonly released: AnyAmount }
+  | { readonly _tag: "RecoveredAsEvent"; readonly charged: AnyAmount }
+  | { readonly _tag: "Rejected"; readonly error: CommitError | ReleaseError | EventError }
+  | { readonly _tag: "Unresolved"; readonly error: CommitError | ReleaseError | EventError }
+
+/**
+ * @internal
+ */
+export const make = <S, U extends Unit, A, E>(decision: Decision): Settlement<S, U, A, E> =>
+  // The type parameters are phantoms: a settlement is its decision and nothing else.
+  decision as unknown as Settlement<S, U, A, E>
+
+/**
+ * @internal
+ */
+export const decisionOf = <S, U extends Unit, A, E>(settlement: Settlement<S, U, A, E>): Decision =>
+  // The inverse of `make`, which is the only way to come by a settlement.
+  settlement as unknown as Decision
+
+/**
+ * An amount of a unit that is a type parameter, as one of the four it can be.
+ *
+ * @internal
+ */
+export const widen = <U extends Unit>(amount: Amount<U>): AnyAmount =>
+  // `Amount<U>` is one member of the union for every U, which the checker cannot see while U is open.
+  amount as unknown as AnyAmount

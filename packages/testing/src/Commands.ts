@@ -1,0 +1,1072 @@
+/**
+ * What to do to an authority, at random: scenarios for the reference model and for whatever is held against it.
+ *
+ * A command names things by small numbers (the last hold but one, key 2) and amounts and times by what they are next to
+ * ("one more than remains", "the last millisecond of the grace"). It becomes a concrete operation when its turn comes, on the
+ * state of the model. So commands meet each other often, land on boundaries, and still make sense after others were removed,
+ * which is what lets a failing sequence shrink.
+ *
+ * **Example** (A model against itself)
+ *
+ * ```ts
+ * import { Commands, ReferenceModel } from "@effect-cycles/testing"
+ *
+ * const scenario = Commands.generate(1, 50)
+ * const trace = Commands.run(scenario)
+ *
+ * console.log(Commands.disagreement(scenario, trace, ReferenceModel.makeModel(scenario))) // => undefined
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type { Action } from "effect-cycles/protocol/Action"
+import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
+import type { BalancesQuery } from "effect-cycles/protocol/Balance"
+import { EventId, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
+import type { OveragePolicy } from "effect-cycles/protocol/OveragePolicy"
+import type { ReservationsQuery, ReservationStatus, SortBy } from "effect-cycles/protocol/ReservationRecord"
+import type { Subject } from "effect-cycles/protocol/Subject"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Schema from "effect/Schema"
+import * as ReferenceModel from "./ReferenceModel.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// models
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * An amount by what it is next to. `plus` is added; except after `zero`, nothing falls below 0.
+ *
+ * - `zero`: `plus` itself, even where that is no valid amount
+ * - `remaining`: the least that remains on a budget concerned
+ * - `widest`: the most that does
+ * - `estimate`: what the reservation holds
+ * - `cover`: the estimate and the least that remains
+ * - `overdraft`: the estimate, the least that remains, and the least room for debt
+ * - `debt`, `allocated`: of the first budget concerned
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AmountSpec {
+  readonly of: "zero" | "remaining" | "widest" | "estimate" | "cover" | "overdraft" | "debt" | "allocated"
+  readonly plus: bigint
+}
+
+/**
+ * A subject: one of {@link paths}, and what it says of its tenant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SubjectSpec {
+  readonly tenant: "own" | "absent" | "other"
+  readonly path: number
+}
+
+/**
+ * A reservation: the `nth` from the last of the tenant's that are ACTIVE (of all of its, when none is), of all of its, of
+ * everybody's, or none there is. A command that finds no reservation to mean is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReservationRef {
+  readonly of: "active" | "own" | "any" | "unknown"
+  readonly nth: number
+}
+
+/**
+ * A budget: the `nth` of the tenant's, or of those that are over limit or in debt (of all of its, when none is), or none
+ * there is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetRef {
+  readonly of: "own" | "flagged" | "indebted" | "unknown"
+  readonly nth: number
+}
+
+interface Asking {
+  readonly tenant: number
+  readonly key: number
+}
+
+/**
+ * One step of a scenario. `tenant` and `key` are indexes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Command =
+  | Asking & {
+    readonly _tag: "Decide"
+    readonly subject: SubjectSpec
+    readonly unit: Unit
+    readonly estimate: AmountSpec
+  }
+  | Asking & {
+    readonly _tag: "Reserve"
+    readonly subject: SubjectSpec
+    readonly unit: Unit
+    readonly estimate: AmountSpec
+    readonly overagePolicy: OveragePolicy | undefined
+    readonly ttlMs: number | undefined
+    readonly gracePeriodMs: number | undefined
+    readonly dryRun: boolean | undefined
+    readonly metadata: boolean
+  }
+  | Asking & {
+    readonly _tag: "Commit"
+    readonly reservation: ReservationRef
+    readonly actual: AmountSpec
+    readonly wrongUnit: boolean
+    readonly metadata: boolean
+  }
+  | Asking & { readonly _tag: "Release"; readonly reservation: ReservationRef; readonly reason: boolean }
+  | Asking & {
+    readonly _tag: "Extend"
+    readonly reservation: ReservationRef
+    readonly extendByMs: number
+    /** How often in a row, each time with a key of its own. */
+    readonly times: number
+  }
+  | Asking & {
+    readonly _tag: "Event"
+    readonly subject: SubjectSpec
+    readonly unit: Unit
+    readonly actual: AmountSpec
+    readonly overagePolicy: OveragePolicy | undefined
+  }
+  | Asking & {
+    readonly _tag: "Fund"
+    readonly budget: BudgetRef
+    readonly operation: ReferenceModel.FundOperation
+    readonly amount: AmountSpec
+    readonly spent: bigint | undefined
+  }
+  | {
+    readonly _tag: "SetStatus"
+    readonly tenant: number
+    readonly budget: BudgetRef
+    readonly status: ReferenceModel.BudgetStatus
+  }
+  /** Only ever lowers the limit. */
+  | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
+  /** To `ms` from now, or from the end of a lease or of its grace: the `nth` soonest of those that are ACTIVE. */
+  | {
+    readonly _tag: "Advance"
+    readonly from: "now" | "expiry" | "grace"
+    readonly nth: number
+    readonly ms: number
+  }
+  | {
+    readonly _tag: "Balances"
+    readonly tenant: number
+    readonly subject: SubjectSpec
+    readonly limit: number | undefined
+  }
+  | { readonly _tag: "ReadReservation"; readonly tenant: number; readonly reservation: ReservationRef }
+  | {
+    readonly _tag: "ListReservations"
+    readonly tenant: number
+    readonly subject: SubjectSpec
+    readonly key: number | undefined
+    readonly status: ReservationStatus | undefined
+    readonly window: Window | undefined
+    readonly sortBy: SortBy | undefined
+    readonly sortDir: "asc" | "desc" | undefined
+    readonly include: boolean
+    readonly limit: number | undefined
+  }
+  /** Sends an earlier operation that had a key once more: unchanged, or changed in one way. */
+  | { readonly _tag: "Repeat"; readonly back: number; readonly twist: Twist }
+
+/**
+ * A window of a list: bounds in milliseconds from now.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Window {
+  readonly on: "created" | "expires" | "finalized"
+  readonly from: number | undefined
+  readonly to: number | undefined
+}
+
+/**
+ * How a repeated operation differs from the first one.
+ *
+ * - `reordered`: the same fields in another order
+ * - `payload`: another amount (or the like)
+ * - `defaults`: what was absent is given, with the value it defaults to
+ * - `tenant`: another tenant sends it
+ * - `elsewhere`: to another reservation, or another budget
+ * - `flip`: the same key for another operation, or a dry run made live and the other way round
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Twist = "same" | "reordered" | "payload" | "defaults" | "tenant" | "elsewhere" | "flip"
+
+/**
+ * Where to begin, and what to do. `maxExtensions` is an option of the authority as it is of the model.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Scenario {
+  readonly tenants: ReadonlyArray<string>
+  readonly budgets: ReadonlyArray<ReferenceModel.BudgetSeed>
+  readonly maxExtensions: number
+  readonly commands: ReadonlyArray<Command>
+}
+
+/**
+ * What scenarios may contain. By default, everything.
+ *
+ * - `seededDebt`: budgets that have debt to begin with; only so can debt meet an overdraft limit of 0 without an over-limit flag
+ * - `limits`: the command `SetLimit`
+ * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly seededDebt?: boolean
+  readonly limits?: boolean
+  readonly maxExtensions?: number
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// the cast
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The time scenarios begin at (Unix milliseconds). They end within a day of it, sooner than any idempotency record is dropped.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const START_MS = 1_000_000_000_000
+
+const LATEST_MS = START_MS + 23 * 3_600_000
+
+const TENANTS = ["acme", "acme-2", "beta"]
+
+const UNITS: ReadonlyArray<Unit> = ["TOKENS", "USD_MICROCENTS"]
+
+/**
+ * What a subject can say below its tenant; the last four are no valid subjects.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const paths: ReadonlyArray<Omit<Subject, "tenant">> = [
+  {},
+  { workspace: "prod" },
+  { agent: "bot", workspace: "prod" },
+  { agent: "bot" },
+  { workspace: "prod", app: "chat", workflow: "run-1", agent: "bot", toolset: "web" },
+  { app: "chat", workflow: "run-1" },
+  { workspace: "Prod" },
+  { workspace: "dev", agent: "bot" },
+  { workspace: "prod", dimensions: { team: "a" } },
+  { agent: "a/b" },
+  { agent: "" },
+  { workspace: "prod", agent: "a:b" },
+  { toolset: "é", dimensions: { team: "a" } }
+]
+
+const BUDGETED = [
+  "",
+  "/workspace:prod",
+  "/workspace:prod/agent:bot",
+  "/agent:bot",
+  "/app:chat/workflow:run-1",
+  "/workspace:prod/app:chat/workflow:run-1/agent:bot",
+  "/workspace:prod/app:chat/workflow:run-1/agent:bot/toolset:web"
+]
+
+const ACTION: Action = { kind: "llm.completion", name: "gpt-4o" }
+
+const INT64_MAX = 2n ** 63n - 1n
+
+// ---------------------------------------------------------------------------------------------------------------------
+// drawing
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A whole number from 0 up to, not including, `n`. Everything below is simplest where it draws 0. */
+type Draw = (n: number) => number
+
+type Weighted<A> = ReadonlyArray<readonly [weight: number, value: A]>
+
+const oneOf = <A>(draw: Draw, choices: Weighted<A>): A => {
+  let at = draw(choices.reduce((sum, [weight]) => sum + weight, 0))
+  for (const [weight, value] of choices) {
+    if (at < weight) return value
+    at -= weight
+  }
+  throw new Error("No choices")
+}
+
+const unitOf = (draw: Draw): Unit => oneOf(draw, [[8, "TOKENS"], [1, "USD_MICROCENTS"]])
+
+const subjectOf = (draw: Draw): SubjectSpec => ({
+  tenant: oneOf(draw, [[14, "own"], [7, "absent"], [1, "other"]]),
+  path: oneOf(draw, [
+    [12, 0],
+    [16, 1],
+    [20, 2],
+    [12, 3],
+    [16, 4],
+    [10, 5],
+    [6, 6],
+    [6, 7],
+    [4, 8],
+    [1, 9],
+    [1, 10],
+    [1, 11],
+    [1, 12]
+  ])
+})
+
+/** Keys that were likely used before, or ones that likely were not. */
+const keyOf = (draw: Draw): number => oneOf(draw, [[1, draw(3)], [8, draw(10_000)]])
+
+const askingOf = (draw: Draw): Asking => ({ tenant: oneOf(draw, [[6, 0], [2, 1], [1, 2]]), key: keyOf(draw) })
+
+const hugeOf = (draw: Draw): bigint =>
+  oneOf(draw, [[1, 2n ** 53n + 1n], [1, 2n ** 53n - 1n], [2, INT64_MAX], [1, INT64_MAX - 1n], [1, INT64_MAX - 20n], [
+    1,
+    2n ** 62n
+  ]])
+
+const invalidOf = (draw: Draw): bigint => oneOf(draw, [[1, -1n], [1, INT64_MAX + 1n]])
+
+const near = (draw: Draw, ...of: ReadonlyArray<AmountSpec["of"]>): AmountSpec => ({
+  of: of[draw(of.length)] ?? "zero",
+  plus: oneOf(draw, [[3, 0n], [3, 1n], [3, -1n], [1, 7n], [1, -7n]])
+})
+
+const amountOf = (draw: Draw, ...of: ReadonlyArray<AmountSpec["of"]>): AmountSpec => {
+  const small = BigInt(draw(31))
+  const large = BigInt(draw(400))
+  const huge = hugeOf(draw)
+  const invalid = invalidOf(draw)
+  const beside = near(draw, ...of)
+  return oneOf<AmountSpec>(draw, [
+    [12, { of: "zero", plus: small }],
+    [10, beside],
+    [3, { of: "zero", plus: large }],
+    [2, { of: "zero", plus: huge }],
+    [1, { of: "zero", plus: draw(2) === 0 ? invalid : small }]
+  ])
+}
+
+const policyOf = (draw: Draw): OveragePolicy | undefined =>
+  oneOf<OveragePolicy | undefined>(draw, [
+    [4, undefined],
+    [3, "ALLOW_IF_AVAILABLE"],
+    [6, "ALLOW_WITH_OVERDRAFT"],
+    [2, "REJECT"]
+  ])
+
+const referenceOf = (draw: Draw): ReservationRef => ({
+  of: oneOf(draw, [[10, "active"], [3, "own"], [3, "any"], [1, "unknown"]]),
+  nth: oneOf(draw, [[4, 0], [2, 1], [1, 2], [1, 3]])
+})
+
+const budgetRefOf = (draw: Draw): BudgetRef => ({
+  of: oneOf(draw, [[8, "own"], [4, "flagged"], [3, "indebted"], [1, "unknown"]]),
+  nth: draw(5)
+})
+
+const sometimes = <A>(draw: Draw, weight: number, value: A): A | undefined =>
+  oneOf<A | undefined>(draw, [[10 - weight, undefined], [weight, value]])
+
+const commandOf = (draw: Draw, options: Options): Command => {
+  const tag = oneOf<Command["_tag"]>(draw, [
+    [26, "Reserve"],
+    [22, "Commit"],
+    [6, "Release"],
+    [9, "Extend"],
+    [9, "Event"],
+    [6, "Decide"],
+    [10, "Fund"],
+    [10, "Advance"],
+    [18, "Repeat"],
+    [4, "SetStatus"],
+    [options.limits === false ? 0 : 3, "SetLimit"],
+    [4, "Balances"],
+    [4, "ReadReservation"],
+    [5, "ListReservations"]
+  ])
+  const asking = askingOf(draw)
+  switch (tag) {
+    case "Decide":
+      return {
+        _tag: tag,
+        ...asking,
+        subject: subjectOf(draw),
+        unit: unitOf(draw),
+        estimate: amountOf(draw, "remaining", "widest")
+      }
+    case "Reserve":
+      return {
+        _tag: tag,
+        ...asking,
+        subject: subjectOf(draw),
+        unit: unitOf(draw),
+        estimate: amountOf(draw, "remaining", "remaining", "widest"),
+        overagePolicy: policyOf(draw),
+        ttlMs: oneOf<number | undefined>(draw, [
+          [30, undefined],
+          [30, 1_000],
+          [16, 5_000],
+          [8, 60_000],
+          [4, 86_400_000],
+          [1, draw(2) === 0 ? 999 : 86_400_001]
+        ]),
+        gracePeriodMs: oneOf<number | undefined>(draw, [[20, undefined], [16, 0], [16, 1_000], [4, 60_000], [1, 60_001]]),
+        dryRun: oneOf<boolean | undefined>(draw, [[9, undefined], [1, false], [3, true]]),
+        metadata: oneOf(draw, [[3, false], [1, true]])
+      }
+    case "Commit":
+      return {
+        _tag: tag,
+        ...asking,
+        reservation: referenceOf(draw),
+        actual: amountOf(draw, "estimate", "cover", "cover", "overdraft", "widest"),
+        wrongUnit: oneOf(draw, [[14, false], [1, true]]),
+        metadata: oneOf(draw, [[3, false], [1, true]])
+      }
+    case "Release":
+      return { _tag: tag, ...asking, reservation: referenceOf(draw), reason: oneOf(draw, [[2, false], [1, true]]) }
+    case "Extend":
+      return {
+        _tag: tag,
+        ...asking,
+        reservation: referenceOf(draw),
+        extendByMs: oneOf(draw, [[8, 1_000], [6, 1], [4, 60_000], [2, 86_400_000], [1, 0]]),
+        times: oneOf(draw, [[12, 1], [2, 3], [1, 12]])
+      }
+    case "Event":
+      return {
+        _tag: tag,
+        ...asking,
+        subject: subjectOf(draw),
+        unit: unitOf(draw),
+        actual: amountOf(draw, "remaining", "remaining", "widest", "overdraft"),
+        overagePolicy: policyOf(draw)
+      }
+    case "Fund": {
+      const operation = oneOf<ReferenceModel.FundOperation>(draw, [
+        [6, "CREDIT"],
+        [4, "DEBIT"],
+        [2, "RESET"],
+        [2, "RESET_SPENT"],
+        [3, "REPAY_DEBT"]
+      ])
+      const small = BigInt(draw(20))
+      const huge = hugeOf(draw)
+      const spent = oneOf<bigint | undefined>(draw, [[2, undefined], [2, small], [1, huge]])
+      return {
+        _tag: tag,
+        ...asking,
+        budget: budgetRefOf(draw),
+        operation,
+        amount: amountOf(draw, "remaining", "debt", "debt", "allocated"),
+        spent: operation === "RESET_SPENT" ? spent : undefined
+      }
+    }
+    case "SetStatus":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        budget: budgetRefOf(draw),
+        status: oneOf(draw, [[14, "ACTIVE"], [6, "FROZEN"], [1, "CLOSED"]])
+      }
+    case "SetLimit":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        budget: budgetRefOf(draw),
+        limit: oneOf<AmountSpec>(draw, [
+          [2, { of: "debt", plus: -1n }],
+          [1, { of: "debt", plus: 0n }],
+          [1, { of: "zero", plus: 0n }],
+          [1, { of: "zero", plus: 5n }]
+        ])
+      }
+    case "Advance": {
+      const from = oneOf<"now" | "expiry" | "grace">(draw, [[3, "now"], [5, "expiry"], [5, "grace"]])
+      const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [1, 70_000]])
+      const beside = oneOf(draw, [[3, 0], [4, 1], [2, -1]])
+      return { _tag: tag, from, nth: oneOf(draw, [[4, 0], [1, 1]]), ms: from === "now" ? step : beside }
+    }
+    case "Balances":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        subject: subjectOf(draw),
+        limit: oneOf<number | undefined>(draw, [[6, undefined], [2, 1], [2, 2], [1, 201]])
+      }
+    case "ReadReservation":
+      return { _tag: tag, tenant: asking.tenant, reservation: { ...referenceOf(draw), of: oneOf(draw, READ) } }
+    case "ListReservations": {
+      const bound = (): number =>
+        oneOf(draw, [[3, 0], [1, -1], [1, 1], [1, -1_000], [1, 1_000], [1, -10_000], [1, 60_000]])
+      const [on, from, to] = [
+        oneOf<Window["on"]>(draw, [[1, "created"], [1, "expires"], [2, "finalized"]]),
+        sometimes(draw, 6, bound()),
+        sometimes(draw, 4, bound())
+      ]
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        subject: oneOf<SubjectSpec>(draw, [[5, { tenant: "absent", path: 0 }], [2, subjectOf(draw)]]),
+        key: sometimes(draw, 1, asking.key),
+        status: sometimes(
+          draw,
+          3,
+          oneOf<ReservationStatus>(draw, [[1, "ACTIVE"], [1, "COMMITTED"], [1, "RELEASED"], [
+            1,
+            "EXPIRED"
+          ]])
+        ),
+        window: sometimes(draw, 6, { on, from, to }),
+        sortBy: sometimes(draw, 5, SORTS[draw(SORTS.length)] ?? "created_at_ms"),
+        sortDir: sometimes(draw, 4, draw(2) === 0 ? "asc" : "desc"),
+        include: oneOf(draw, [[2, false], [1, true]]),
+        limit: oneOf<number | undefined>(draw, [[6, undefined], [2, 1], [2, 2], [1, 0]])
+      }
+    }
+    case "Repeat":
+      return {
+        _tag: tag,
+        back: oneOf(draw, [[6, 0], [3, 1], [2, 2], [1, 3], [1, 4], [1, 6], [1, 9]]),
+        twist: oneOf<Twist>(draw, [
+          [8, "same"],
+          [2, "reordered"],
+          [3, "payload"],
+          [2, "defaults"],
+          [2, "tenant"],
+          [6, "elsewhere"],
+          [3, "flip"]
+        ])
+      }
+  }
+}
+
+const READ: Weighted<ReservationRef["of"]> = [[4, "own"], [3, "any"], [1, "unknown"], [2, "active"]]
+
+const SORTS: ReadonlyArray<SortBy> = [
+  "created_at_ms",
+  "reservation_id",
+  "tenant",
+  "scope_path",
+  "status",
+  "reserved",
+  "expires_at_ms"
+]
+
+const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.BudgetSeed => {
+  const tenant = root ?? oneOf(draw, [[6, "acme"], [2, "acme-2"], [1, "beta"]])
+  const huge = hugeOf(draw)
+  const allocated = oneOf(draw, [[4, 50n], [4, 100n], [2, 20n], [1, 0n], [3, 1_000n], [2, huge]])
+  const overdraftLimit = oneOf(draw, [[5, 0n], [2, 20n], [2, 100n], [1, 5n], [1, INT64_MAX]])
+  const status = oneOf<ReferenceModel.BudgetStatus>(draw, [[36, "ACTIVE"], [2, "FROZEN"], [1, "CLOSED"]])
+  const debt = oneOf(draw, [[8, 0n], [1, 3n], [1, 10n]])
+  const below = BUDGETED[oneOf(draw, [[2, 0], [4, 1], [4, 2], [2, 3], [2, 4], [1, 5], [2, 6]])] ?? ""
+  return {
+    tenant,
+    scope: `tenant:${tenant}${root === undefined ? below : ""}`,
+    unit: root === undefined ? oneOf(draw, [[3, "TOKENS"], [2, "USD_MICROCENTS"]]) : "TOKENS",
+    allocated,
+    ...(overdraftLimit > 0n && { overdraftLimit }),
+    ...(status !== "ACTIVE" && { status }),
+    ...(options.seededDebt !== false && debt > 0n && { debt })
+  }
+}
+
+const scenarioOf = (
+  tenants: number,
+  budgets: ReadonlyArray<ReferenceModel.BudgetSeed>,
+  maxExtensions: number,
+  commands: ReadonlyArray<Command>,
+  options: Options
+): Scenario => {
+  const names = TENANTS.slice(0, tenants)
+  const isFirst = (budget: ReferenceModel.BudgetSeed, i: number): boolean =>
+    budgets.findIndex((other) => other.scope === budget.scope && other.unit === budget.unit) === i
+  return {
+    tenants: names,
+    budgets: budgets.filter((budget, i) => names.includes(budget.tenant) && isFirst(budget, i)),
+    maxExtensions: options.maxExtensions ?? maxExtensions,
+    commands
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// generators
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A small generator of pseudo-random numbers (mulberry32), the same everywhere. */
+const mulberry32 = (seed: number): Draw => {
+  let state = seed | 0
+  return (n) => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 4_294_967_296 * n)
+  }
+}
+
+/**
+ * The scenario of a seed: `length` commands. The same seed gives the same scenario on every machine.
+ *
+ * @category generators
+ * @since 0.1.0
+ */
+export const generate = (seed: number, length: number, options: Options = {}): Scenario => {
+  const draw = mulberry32(seed)
+  const tenants = 2 + draw(2)
+  const budgets = [
+    ...TENANTS.slice(0, tenants).flatMap((tenant) => draw(5) === 0 ? [] : [budgetOf(draw, options, tenant)]),
+    ...Array.from({ length: 1 + draw(6) }, () => budgetOf(draw, options))
+  ]
+  const maxExtensions = oneOf(draw, [[2, 10], [1, 2], [1, 1]])
+  const commands = Array.from({ length }, () => commandOf(draw, options))
+  return scenarioOf(tenants, budgets, maxExtensions, commands, options)
+}
+
+const fromNumbers = <A>(length: number, decode: (draw: Draw) => A): Arbitrary.Arbitrary<A> => {
+  const number = Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_519 })))
+  return Arbitrary.map(Arbitrary.all(Array.from({ length }, () => number)), (numbers) => {
+    let at = 0
+    return decode((n) => (numbers[at++] ?? 0) % n)
+  })
+}
+
+/**
+ * Scenarios that shrink: commands are left out, and what is left becomes simpler.
+ *
+ * The number of commands follows the `size` of the check, so give one: `{ arbitrary: { size: 40, runs: 100 } }`.
+ *
+ * @category generators
+ * @since 0.1.0
+ */
+export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenario> =>
+  Arbitrary.map(
+    Arbitrary.all({
+      tenants: Arbitrary.schema(Schema.Literals([2, 3])),
+      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(8, (draw) => budgetOf(draw, options, tenant)))),
+      budgets: Arbitrary.array(fromNumbers(10, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
+      maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
+      commands: Arbitrary.array(fromNumbers(28, (draw) => commandOf(draw, options)))
+    }),
+    ({ budgets, commands, maxExtensions, roots, tenants }) =>
+      scenarioOf(tenants, [...roots, ...budgets], maxExtensions, commands, options)
+  )
+
+/**
+ * {@link makeArbitrary} with everything in it.
+ *
+ * @category generators
+ * @since 0.1.0
+ */
+export const arbitrary: Arbitrary.Arbitrary<Scenario> = makeArbitrary()
+
+// ---------------------------------------------------------------------------------------------------------------------
+// from commands to operations
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * One operation at one time (Unix milliseconds).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Step {
+  readonly operation: ReferenceModel.Operation
+  readonly now: number
+}
+
+/**
+ * A step, what it came to, and the ids its reply brought.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry extends Step {
+  readonly ids: ReferenceModel.NewIds
+  readonly outcome: ReferenceModel.Outcome
+}
+
+/**
+ * Turns the commands of a scenario into steps, one command after the other, with the model at its side.
+ *
+ * For each command, take its steps (none for one that only lets time pass or finds nothing to do, several for a burst), do
+ * each to the authority at the time of the step, and ask `expect` what should have come of it, with the ids that did:
+ * {@link idsOf} finds them in the outcome.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Driver {
+  readonly state: ReferenceModel.State
+  readonly steps: (command: Command) => ReadonlyArray<Step>
+  readonly expect: (step: Step, ids: ReferenceModel.NewIds) => ReferenceModel.Outcome
+}
+
+/**
+ * The ids an outcome brought; made up from `n` where it brought none.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const idsOf = (outcome: ReferenceModel.Outcome | undefined, n: number): ReferenceModel.NewIds => {
+  const value: object = outcome?._tag === "Success" ? outcome.value : {}
+  const { eventId, reservationId } = value as { readonly reservationId?: ReservationId; readonly eventId?: EventId }
+  const suffix = String(n).padStart(6, "0")
+  return {
+    reservationId: reservationId ?? ReservationId.make(`reservation-${suffix}`),
+    eventId: eventId ?? EventId.make(`event-${suffix}`)
+  }
+}
+
+/** Fields that are `undefined` are absent. */
+const given = <A extends object>(fields: A): { [K in keyof A]: Exclude<A[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof A]: Exclude<A[K], undefined>
+  }
+
+const reversed = <A>(value: A): A =>
+  typeof value !== "object" || value === null || Array.isArray(value)
+    ? value
+    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, reversed(field)]).toReversed()) as A
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeDriver = (scenario: Scenario): Driver => {
+  const model = ReferenceModel.makeModel({ maxExtensions: scenario.maxExtensions })
+  const state = model.initial(scenario.budgets)
+  const history: Array<ReferenceModel.Operation> = []
+  let now = START_MS
+
+  const tenantAt = (index: number): string => scenario.tenants[index % scenario.tenants.length] ?? "acme"
+  const keyAt = (key: number, time = 0): IdempotencyKey =>
+    IdempotencyKey.make(`key-${key}${time === 0 ? "" : `.${time}`}`)
+
+  const subject = (tenant: number, spec: SubjectSpec): Subject => {
+    const below = paths[spec.path] ?? {}
+    if (spec.tenant === "absent") return below
+    return { ...below, tenant: spec.tenant === "own" ? tenantAt(tenant) : tenantAt(tenant + 1) }
+  }
+
+  /** The budgets a subject's path meets; more than exact scope derivation is not needed to aim an amount. */
+  const budgetsOf = (tenant: number, spec: SubjectSpec, unit: Unit): Array<ReferenceModel.Budget> => {
+    const { dimensions: _, ...levels } = paths[spec.path] ?? {}
+    const present = new Set([
+      `tenant:${tenantAt(tenant)}`,
+      ...Object.entries(levels).map(([level, at]) => `${level}:${at}`)
+    ])
+    return state.budgets.filter((b) => b.unit === unit && b.scope.split("/").every((segment) => present.has(segment)))
+  }
+
+  const nthFromLast = <A>(choices: ReadonlyArray<A>, nth: number): A | undefined =>
+    choices.at(-1 - (nth % Math.max(1, choices.length)))
+
+  const reservation = (tenant: number, ref: ReservationRef): ReferenceModel.Reservation | undefined => {
+    if (ref.of === "unknown") return undefined
+    const own = state.reservations.filter((r) => r.tenant === tenantAt(tenant))
+    const active = own.filter((r) => r.status === "ACTIVE")
+    const choices = ref.of === "any" ? state.reservations : ref.of === "active" && active.length > 0 ? active : own
+    return nthFromLast(choices, ref.nth)
+  }
+
+  /** No id where there is nothing to name: the command is left out. */
+  const ids = (tenant: number, ref: ReservationRef): ReadonlyArray<ReservationId> =>
+    ref.of === "unknown"
+      ? [ReservationId.make("no-such-reservation")]
+      : [reservation(tenant, ref)].flatMap((r) => r?.id ?? [])
+
+  const amount = (spec: AmountSpec, budgets: ReadonlyArray<ReferenceModel.Budget>, estimate = 0n): bigint => {
+    if (spec.of === "zero") return spec.plus
+    const least = (ns: ReadonlyArray<bigint>): bigint => ns.length === 0 ? 0n : ns.reduce((a, b) => a < b ? a : b)
+    const left = budgets.map(ReferenceModel.remaining).map((n) => n < 0n ? 0n : n)
+    const room = budgets.filter((b) => b.overdraftLimit > 0n).map((b) => b.overdraftLimit - b.debt)
+    const base = {
+      remaining: least(left),
+      widest: left.reduce((a, b) => a > b ? a : b, 0n),
+      estimate,
+      cover: estimate + least(left),
+      overdraft: estimate + least(left) + least(room),
+      debt: budgets[0]?.debt ?? 0n,
+      allocated: budgets[0]?.allocated ?? 0n
+    }[spec.of]
+    return base + spec.plus < 0n ? 0n : base + spec.plus
+  }
+
+  const budgetAt = (tenant: number, ref: BudgetRef): ReferenceModel.Budget | undefined => {
+    if (ref.of === "unknown") return undefined
+    const own = state.budgets.filter((b) => b.tenant === tenantAt(tenant))
+    const special = own.filter((b) => ref.of === "flagged" ? b.overLimit : ref.of === "indebted" && b.debt > 0n)
+    return nthFromLast(special.length > 0 ? special : own, ref.nth)
+  }
+
+  const twisted = (op: ReferenceModel.Operation, twist: Twist): ReferenceModel.Operation => {
+    switch (twist) {
+      case "same":
+        return op
+      case "reordered":
+        return "request" in op ? { ...op, request: reversed(op.request) } as ReferenceModel.Operation : op
+      case "tenant":
+        return op._tag === "Fund" ? op : { ...op, tenant: tenantAt(scenario.tenants.indexOf(op.tenant) + 1) }
+      case "payload": {
+        const more = (a: AnyAmount): AnyAmount => ({ ...a, amount: a.amount + 1n })
+        switch (op._tag) {
+          case "Decide":
+            return { ...op, request: { ...op.request, estimate: more(op.request.estimate) } }
+          case "Reserve":
+            return { ...op, request: { ...op.request, estimate: more(op.request.estimate) } }
+          case "Commit":
+            return { ...op, request: { ...op.request, actual: more(op.request.actual) } }
+          case "Event":
+            return { ...op, request: { ...op.request, actual: more(op.request.actual) } }
+          case "Release":
+            return { ...op, request: { ...op.request, reason: `${op.request.reason ?? ""}!` } }
+          case "Extend":
+            return { ...op, request: { ...op.request, extendByMs: op.request.extendByMs + 1 } }
+          case "Fund":
+            return { ...op, request: { ...op.request, amount: op.request.amount + 1n } }
+          default:
+            return op
+        }
+      }
+      case "defaults":
+        switch (op._tag) {
+          case "Reserve":
+            return { ...op, request: { ttlMs: 60_000, gracePeriodMs: 5_000, dryRun: false, ...op.request } }
+          case "Event":
+            return { ...op, request: { overagePolicy: "ALLOW_IF_AVAILABLE", ...op.request } }
+          default:
+            return op
+        }
+      case "elsewhere":
+        if (op._tag === "Fund") {
+          const other = state.budgets.find((b) =>
+            b.tenant === op.tenant && (b.scope !== op.scope || b.unit !== op.unit)
+          )
+          return { ...op, scope: other?.scope ?? op.scope, unit: other?.unit ?? op.unit }
+        }
+        if (!("id" in op)) return op
+        return { ...op, id: state.reservations.findLast((r) => r.tenant === op.tenant && r.id !== op.id)?.id ?? op.id }
+      case "flip":
+        switch (op._tag) {
+          case "Reserve":
+            return { ...op, request: { ...op.request, dryRun: op.request.dryRun !== true } }
+          case "Decide":
+            return { ...op, _tag: "Reserve" }
+          case "Commit":
+          case "Extend":
+            return { ...op, _tag: "Release", request: { idempotencyKey: op.request.idempotencyKey } }
+          case "Release": {
+            const { idempotencyKey } = op.request
+            return { ...op, _tag: "Extend", request: { idempotencyKey, extendByMs: 1_000 } }
+          }
+          case "Event": {
+            const { action, actual, idempotencyKey, subject } = op.request
+            return { ...op, _tag: "Decide", request: { idempotencyKey, subject, action, estimate: actual } }
+          }
+          default:
+            return op
+        }
+    }
+  }
+
+  const operations = (command: Command): ReadonlyArray<ReferenceModel.Operation> => {
+    switch (command._tag) {
+      case "Advance": {
+        const deadline = (r: ReferenceModel.Reservation): number =>
+          r.expiresAtMs + (command.from === "grace" ? r.graceMs : 0)
+        const ends = state.reservations.filter((r) => r.status === "ACTIVE").map(deadline)
+          .filter((end) => end + command.ms > now).sort((a, b) => a - b)
+        const to = (command.from === "now" ? now : ends[command.nth % Math.max(1, ends.length)] ?? now) + command.ms
+        if (to > now && to <= LATEST_MS) now = to
+        return []
+      }
+      case "Repeat": {
+        const earlier = history.at(-1 - (command.back % Math.max(1, history.length)))
+        return earlier === undefined ? [] : [twisted(earlier, command.twist)]
+      }
+      case "SetStatus": {
+        // CLOSED is for good, and freezing what is frozen is not this suite's business.
+        const budget = budgetAt(command.tenant, command.budget)
+        if (budget === undefined || budget.status === "CLOSED" || budget.status === command.status) return []
+        const { scope, unit } = budget
+        return [{ _tag: "SetStatus", tenant: tenantAt(command.tenant), scope, unit, status: command.status }]
+      }
+      case "SetLimit": {
+        const budget = budgetAt(command.tenant, command.budget)
+        if (budget === undefined) return []
+        const overdraftLimit = amount(command.limit, [budget])
+        if (overdraftLimit >= budget.overdraftLimit || budget.status !== "ACTIVE") return []
+        const { scope, unit } = budget
+        return [{ _tag: "SetLimit", tenant: tenantAt(command.tenant), scope, unit, overdraftLimit }]
+      }
+    }
+    const tenant = tenantAt(command.tenant)
+    switch (command._tag) {
+      case "Decide":
+      case "Reserve":
+      case "Event": {
+        const budgets = budgetsOf(command.tenant, command.subject, command.unit)
+        const sum = amount(command._tag === "Event" ? command.actual : command.estimate, budgets)
+        const quantity: AnyAmount = { unit: command.unit, amount: sum }
+        const common = {
+          idempotencyKey: keyAt(command.key),
+          subject: subject(command.tenant, command.subject),
+          action: ACTION
+        }
+        if (command._tag === "Decide") return [{ _tag: "Decide", tenant, request: { ...common, estimate: quantity } }]
+        const { overagePolicy } = command
+        if (command._tag === "Event") {
+          return [{ _tag: "Event", tenant, request: { ...common, actual: quantity, ...given({ overagePolicy }) } }]
+        }
+        const { dryRun, gracePeriodMs, ttlMs } = command
+        const metadata = command.metadata ? { of: "reserve", key: command.key } : undefined
+        return [{
+          _tag: "Reserve",
+          tenant,
+          request: {
+            ...common,
+            estimate: quantity,
+            ...given({ overagePolicy, ttlMs, gracePeriodMs, dryRun, metadata })
+          }
+        }]
+      }
+      case "Commit": {
+        const r = reservation(command.tenant, command.reservation)
+        const unit = r?.estimate.unit ?? "TOKENS"
+        const actual: AnyAmount = {
+          unit: command.wrongUnit ? UNITS.find((other) => other !== unit) ?? unit : unit,
+          amount: amount(command.actual, r?.budgets ?? [], r?.estimate.amount)
+        }
+        const metadata = command.metadata ? { of: "commit", key: command.key } : undefined
+        const request = { idempotencyKey: keyAt(command.key), actual, ...given({ metadata }) }
+        return ids(command.tenant, command.reservation).map((id) => ({ _tag: "Commit", tenant, id, request }))
+      }
+      case "Release": {
+        const request = { idempotencyKey: keyAt(command.key), ...(command.reason && { reason: "changed my mind" }) }
+        return ids(command.tenant, command.reservation).map((id) => ({ _tag: "Release", tenant, id, request }))
+      }
+      case "Extend": {
+        const { extendByMs } = command
+        return ids(command.tenant, command.reservation).flatMap((id) =>
+          Array.from({ length: command.times }, (_, i) => ({
+            _tag: "Extend" as const,
+            tenant,
+            id,
+            request: { idempotencyKey: keyAt(command.key, i), extendByMs }
+          }))
+        )
+      }
+      case "Fund": {
+        const budget = budgetAt(command.tenant, command.budget)
+        const { operation, spent } = command
+        return [{
+          _tag: "Fund",
+          tenant,
+          scope: budget?.scope ?? `tenant:${tenant}/workspace:unheard-of`,
+          unit: budget?.unit ?? "TOKENS",
+          request: {
+            idempotencyKey: keyAt(command.key),
+            operation,
+            amount: amount(command.amount, budget === undefined ? [] : [budget]),
+            ...given({ spent })
+          }
+        }]
+      }
+      case "Balances": {
+        const { dimensions: _, ...levels } = subject(command.tenant, command.subject)
+        const query: BalancesQuery = { ...levels, ...given({ limit: command.limit }) }
+        return [{ _tag: "Balances", tenant, query }]
+      }
+      case "ReadReservation":
+        return ids(command.tenant, command.reservation).map((id) => ({ _tag: "ReadReservation", tenant, id }))
+      case "ListReservations": {
+        const { dimensions: _, ...levels } = subject(command.tenant, command.subject)
+        const { limit, sortBy, sortDir, status, window } = command
+        const at = (ms: number | undefined): number | undefined => ms === undefined ? undefined : now + ms
+        const query: ReservationsQuery = {
+          ...levels,
+          ...given({
+            limit,
+            sortBy,
+            sortDir,
+            status,
+            idempotencyKey: command.key === undefined ? undefined : keyAt(command.key),
+            [`${window?.on ?? "created"}FromMs`]: at(window?.from),
+            [`${window?.on ?? "created"}ToMs`]: at(window?.to)
+          }),
+          ...(command.include && { include: ["metadata", "committed_metadata"] })
+        }
+        return [{ _tag: "ListReservations", tenant, query }]
+      }
+    }
+  }
+
+  return {
+    state,
+    steps: (command) => {
+      const found = operations(command)
+      history.push(...found.filter((operation) => "request" in operation))
+      return found.map((operation) => ({ operation, now }))
+    },
+    expect: (step, ids) => model.apply(state, step.operation, step.now, ids)
+  }
+}
+
+/**
+ * What comes of a scenario by the model alone.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (scenario: Scenario): ReadonlyArray<Entry> => {
+  const driver = makeDriver(scenario)
+  const entries: Array<Entry> = []
+  for (const command of scenario.commands) {
+    for (const step of driver.steps(command)) {
+      const ids = idsOf(undefined, entries.length)
+      entries.push({ ...step, ids, outcome: driver.expect(step, ids) })
+    }
+  }
+  return entries
+}
+
+/**
+ * The index of the first entry in which a model parts from what was recorded, or `undefined` if it never does.
+ *
+ * Record once, from the authority; then every broken model must part from the record of some scenario.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const disagreement = (
+  scenario: Scenario,
+  entries: ReadonlyArray<Entry>,
+  model: ReferenceModel.Model,
+  options?: { readonly ignore?: ReadonlyArray<string> }
+): number | undefined => {
+  const state = model.initial(scenario.budgets)
+  const at = entries.findIndex(({ ids, now, operation, outcome }) =>
+    !ReferenceModel.agrees(model.apply(state, operation, now, ids), outcome, options)
+  )
+  return at === -1 ? undefined : at
+}

@@ -1,0 +1,1225 @@
+/**
+ * The rules of the ledger once more, written for the eye.
+ *
+ * A model to hold a real authority against: one plain state, straightforward loops, `bigint` arithmetic, the time given by
+ * the caller. It shares no code with the ledger, only the protocol's vocabulary, and it is meant to be read from top to
+ * bottom next to the specification. It is slow, and that is fine.
+ *
+ * Every rule has a name. A model made with `broken: rule` gets exactly that rule wrong, which is how a test suite shows that
+ * it would have noticed: over the same commands a broken model must part from the authority somewhere.
+ *
+ * Specification: `cycles-protocol-v0.yaml`; section names in capitals below are those of its description.
+ *
+ * **Example** (Asking the model)
+ *
+ * ```ts
+ * import { ReferenceModel } from "@effect-cycles/testing"
+ * import { Amount } from "effect-cycles"
+ * import { EventId, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
+ *
+ * const model = ReferenceModel.makeModel()
+ * const state = model.initial([{ tenant: "acme", scope: "tenant:acme", unit: "TOKENS", allocated: 100n }])
+ * const outcome = model.apply(
+ *   state,
+ *   {
+ *     _tag: "Reserve",
+ *     tenant: "acme",
+ *     request: {
+ *       idempotencyKey: IdempotencyKey.make("k"),
+ *       subject: { agent: "writer" },
+ *       action: { kind: "llm.completion", name: "gpt-4o" },
+ *       estimate: Amount.tokens(101)
+ *     }
+ *   },
+ *   0,
+ *   { reservationId: ReservationId.make("r-1"), eventId: EventId.make("e-1") }
+ * )
+ *
+ * console.log(outcome._tag === "Failure" && outcome.error) // => "BudgetExceeded"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type { Action } from "effect-cycles/protocol/Action"
+import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
+import type { Balance, BalancesPage, BalancesQuery } from "effect-cycles/protocol/Balance"
+import type { CyclesError } from "effect-cycles/protocol/CyclesError"
+import type { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
+import type { EventReply, EventRequest } from "effect-cycles/protocol/Event"
+import type { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
+import type { EventId, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
+import type { JsonObject } from "effect-cycles/protocol/Metrics"
+import type { OveragePolicy } from "effect-cycles/protocol/OveragePolicy"
+import type {
+  ReservationRecord,
+  ReservationsPage,
+  ReservationsQuery,
+  ReservationStatus
+} from "effect-cycles/protocol/ReservationRecord"
+import type { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
+import type { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
+import type { Subject } from "effect-cycles/protocol/Subject"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// what the model keeps
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Whether a budget takes holds, events and funding (`ACTIVE`) or not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BudgetStatus = "ACTIVE" | "FROZEN" | "CLOSED"
+
+/**
+ * One budget: a row per (scope, unit).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Budget {
+  readonly tenant: string
+  readonly scope: string
+  readonly unit: Unit
+  allocated: bigint
+  spent: bigint
+  reserved: bigint
+  debt: bigint
+  overdraftLimit: bigint
+  overLimit: boolean
+  status: BudgetStatus
+}
+
+/**
+ * A budget to begin with. What is not given is 0, false or `ACTIVE`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetSeed {
+  readonly tenant: string
+  readonly scope: string
+  readonly unit: Unit
+  readonly allocated: bigint
+  readonly spent?: bigint
+  readonly debt?: bigint
+  readonly overdraftLimit?: bigint
+  readonly overLimit?: boolean
+  readonly status?: BudgetStatus
+}
+
+/**
+ * One hold. `budgets` are the budgeted scopes of its path, frozen when it was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reservation {
+  readonly id: ReservationId
+  readonly tenant: string
+  readonly key: IdempotencyKey
+  readonly subject: Subject
+  readonly action: Action
+  readonly estimate: AnyAmount
+  readonly policy: OveragePolicy
+  readonly graceMs: number
+  readonly createdAtMs: number
+  readonly scopes: ReadonlyArray<string>
+  readonly budgets: ReadonlyArray<Budget>
+  readonly metadata: JsonObject | undefined
+  status: ReservationStatus
+  expiresAtMs: number
+  extensions: number
+  finalizedAtMs: number | undefined
+  charged: bigint | undefined
+  committedMetadata: JsonObject | undefined
+}
+
+interface IdempotencyRecord {
+  readonly space: string
+  readonly key: string
+  readonly payload: unknown
+  readonly result: Reply | Refusal
+}
+
+/**
+ * Everything there is. `apply` changes it in place; reservations are in the order of their making.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State {
+  readonly budgets: Array<Budget>
+  readonly reservations: Array<Reservation>
+  readonly records: Array<IdempotencyRecord>
+}
+
+/**
+ * LEDGER INVARIANT: `remaining = allocated − spent − reserved − debt`. The model has no other notion of it.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const remaining = (budget: Budget): bigint => budget.allocated - budget.spent - budget.reserved - budget.debt
+
+// ---------------------------------------------------------------------------------------------------------------------
+// what it is asked, and what it answers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What an operator does to the money of a budget.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FundOperation = "CREDIT" | "DEBIT" | "RESET" | "RESET_SPENT" | "REPAY_DEBT"
+
+/**
+ * `spent` goes with `RESET_SPENT`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FundRequest {
+  readonly idempotencyKey: IdempotencyKey
+  readonly operation: FundOperation
+  readonly amount: bigint
+  readonly spent?: bigint
+}
+
+/**
+ * Something a tenant (or, for the last three of the writing ones, its operator) does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation =
+  | { readonly _tag: "Decide"; readonly tenant: string; readonly request: DecideRequest }
+  | { readonly _tag: "Reserve"; readonly tenant: string; readonly request: ReserveRequest }
+  | { readonly _tag: "Commit"; readonly tenant: string; readonly id: ReservationId; readonly request: CommitRequest }
+  | { readonly _tag: "Release"; readonly tenant: string; readonly id: ReservationId; readonly request: ReleaseRequest }
+  | { readonly _tag: "Extend"; readonly tenant: string; readonly id: ReservationId; readonly request: ExtendRequest }
+  | { readonly _tag: "Event"; readonly tenant: string; readonly request: EventRequest }
+  | {
+    readonly _tag: "Fund"
+    readonly tenant: string
+    readonly scope: string
+    readonly unit: Unit
+    readonly request: FundRequest
+  }
+  | {
+    readonly _tag: "SetStatus"
+    readonly tenant: string
+    readonly scope: string
+    readonly unit: Unit
+    readonly status: BudgetStatus
+  }
+  | {
+    readonly _tag: "SetLimit"
+    readonly tenant: string
+    readonly scope: string
+    readonly unit: Unit
+    readonly overdraftLimit: bigint
+  }
+  | { readonly _tag: "Balances"; readonly tenant: string; readonly query: BalancesQuery }
+  | { readonly _tag: "ReadReservation"; readonly tenant: string; readonly id: ReservationId }
+  | { readonly _tag: "ListReservations"; readonly tenant: string; readonly query: ReservationsQuery }
+
+/**
+ * The names to give to what an operation makes. They are the authority's to choose, so the caller takes them from its reply.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NewIds {
+  readonly reservationId: ReservationId
+  readonly eventId: EventId
+}
+
+/**
+ * What a success carries. The three operator's operations answer with the balance afterwards. Lists are whole: `limit` and
+ * `cursor` are for whoever pages through the authority's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reply =
+  | DecideReply
+  | ReserveReply
+  | CommitReply
+  | ReleaseReply
+  | ExtendReply
+  | EventReply
+  | Balance
+  | BalancesPage
+  | ReservationRecord
+  | ReservationsPage
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Success {
+  readonly _tag: "Success"
+  readonly value: Reply
+}
+
+/**
+ * A refusal: the tag of the error, and where the rule settles it, the scope and the figures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure extends Where {
+  readonly _tag: "Failure"
+  readonly error: CyclesError["_tag"]
+}
+
+interface Where {
+  readonly scope?: string
+  readonly unit?: Unit
+  readonly requested?: bigint
+  readonly remaining?: bigint
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome = Success | Failure
+
+/**
+ * The outcome an authority's error stands for.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromError = (error: { readonly _tag: CyclesError["_tag"] } & Where): Failure => ({
+  _tag: "Failure",
+  error: error._tag,
+  ...(error.scope !== undefined && { scope: error.scope }),
+  ...(error.unit !== undefined && { unit: error.unit }),
+  ...(error.requested !== undefined && { requested: error.requested }),
+  ...(error.remaining !== undefined && { remaining: error.remaining })
+})
+
+/**
+ * Whether an authority did what the model says.
+ *
+ * A failure agrees when its tag does, and each of scope, unit, requested and remaining that the model gives. A success agrees
+ * when the replies are equal, apart from what is volatile or optional to the letter: evidence, the paging of lists, fields that
+ * are `undefined`, and in a balance a debt or overdraft limit of 0 and an over-limit of false, which may as well be absent.
+ * `ignore` names further fields to leave out of the comparison, at any depth.
+ *
+ * @category comparing
+ * @since 0.1.0
+ */
+export const agrees = (
+  expected: Outcome,
+  actual: Outcome,
+  options?: { readonly ignore?: ReadonlyArray<string> }
+): boolean => {
+  if (expected._tag === "Failure" || actual._tag === "Failure") {
+    return expected._tag === "Failure" && actual._tag === "Failure" && expected.error === actual.error &&
+      (["scope", "unit", "requested", "remaining"] as const).every((field) =>
+        expected[field] === undefined || expected[field] === actual[field]
+      )
+  }
+  const ignored = new Set(["evidence", "nextCursor", "hasMore", ...(options?.ignore ?? [])])
+  const bare = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(bare)
+    if (typeof value !== "object" || value === null) return value
+    const isBalance = "scopePath" in value && "remaining" in value
+    return Object.fromEntries(
+      Object.entries(value).filter(([name, field]) =>
+        field !== undefined && !ignored.has(name) &&
+        !(isBalance && (name === "debt" || name === "overdraftLimit") && field.amount === 0n) &&
+        !(isBalance && name === "isOverLimit" && field === false)
+      ).map(([name, field]) => [name, bare(field)])
+    )
+  }
+  return same(bare(expected.value), bare(actual.value))
+}
+
+/** Equality of data; the order of an object's fields does not count, unless asked. */
+const same = (a: unknown, b: unknown, inOrder = false): boolean => {
+  if (Object.is(a, b)) return true
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
+  if (Array.isArray(a) !== Array.isArray(b)) return false
+  const ours: ReadonlyArray<readonly [string, unknown]> = Object.entries(a)
+  const theirs: ReadonlyArray<readonly [string, unknown]> = Object.entries(b)
+  const other = new Map(theirs)
+  return ours.length === theirs.length &&
+    ours.every(([name, value], i) =>
+      other.has(name) && same(value, other.get(name), inOrder) && (!inOrder || theirs[i]?.[0] === name)
+    )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// the rules by name
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The rules that can be broken, one at a time.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const rules = [
+  // who asks, and for whom
+  "invalid-before-forbidden",
+  "subject-tenant-must-match",
+  "absent-tenant-is-own",
+  "tenant-isolation",
+  "reads-own-tenant-only",
+  "case-sensitive-scopes",
+  // idempotency
+  "replay",
+  "replay-before-state",
+  "mismatch",
+  "only-successes-recorded",
+  "keys-per-tenant",
+  "keys-per-operation",
+  "dry-run-shares-keys",
+  "fund-keys-per-budget",
+  "path-id-in-payload",
+  "key-order-is-no-difference",
+  "defaults-are-a-difference",
+  "remaining-ttl-recomputed",
+  "remaining-ttl-zero-when-ended",
+  // time
+  "expire-before-deciding",
+  "expiry-includes-the-last-millisecond",
+  "grace-counts-for-settling",
+  "extend-not-in-grace",
+  "extend-includes-the-last-millisecond",
+  "extend-from-old-expiry",
+  "max-extensions",
+  // holding
+  "all-scopes",
+  "widest-scope-first",
+  "frozen-blocks-reserve",
+  "closed-blocks-reserve",
+  "over-limit-blocks-reserve",
+  "over-limit-before-exceeded",
+  "debt-without-limit-blocks-reserve",
+  "debt-within-limit-passes",
+  "budget-exceeded",
+  "unit-mismatch-before-not-found",
+  "unit-mismatch-is-no-denial",
+  "not-found-is-a-denial-when-asking",
+  "dry-run-holds-nothing",
+  // settling
+  "commit-in-reserved-unit",
+  "reject-refuses",
+  "cap-at-what-remains",
+  "cap-at-the-tightest-scope",
+  "cap-not-below-zero",
+  "flag-over-limit",
+  "flag-only-short-scopes",
+  "funded-before-debt",
+  "overdraft-limit",
+  "zero-limit-caps-overdraft",
+  "frozen-does-not-block-commit",
+  "release-returns-all",
+  "int64",
+  // events and funding
+  "frozen-blocks-event",
+  "over-limit-does-not-block-event",
+  "frozen-blocks-funding",
+  "credit-repays-debt",
+  "repaid-debt-is-spent",
+  "debit-needs-remaining",
+  "debit-keeps-flag",
+  "funding-clears-flag",
+  "flag-stays-while-nothing-remains",
+  "reset-keeps-spent",
+  "lowering-the-limit-flags",
+  // reading
+  "expired-is-gone",
+  "newest-first",
+  "finalized-window-excludes-open"
+] as const
+
+/**
+ * @category rules
+ * @since 0.1.0
+ */
+export type RuleName = (typeof rules)[number]
+
+/**
+ * The model.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Model {
+  readonly initial: (budgets: ReadonlyArray<BudgetSeed>) => State
+  /** Does one operation at a time (Unix milliseconds) that must not go back. Changes `state`; a refusal changes nothing. */
+  readonly apply: (state: State, operation: Operation, now: number, ids: NewIds) => Outcome
+}
+
+/** Thrown inside the model only; becomes a `Failure`. */
+class Refusal {
+  readonly failure: Failure
+  constructor(failure: Failure) {
+    this.failure = failure
+  }
+}
+
+const refuse = (error: Failure["error"], where: Where = {}): never => {
+  throw new Refusal({ _tag: "Failure", error, ...where })
+}
+
+const reasons: Partial<Record<Failure["error"], string>> = {
+  BudgetExceeded: "BUDGET_EXCEEDED",
+  BudgetFrozen: "BUDGET_FROZEN",
+  BudgetClosed: "BUDGET_CLOSED",
+  BudgetNotFound: "BUDGET_NOT_FOUND",
+  OverdraftLimitExceeded: "OVERDRAFT_LIMIT_EXCEEDED",
+  DebtOutstanding: "DEBT_OUTSTANDING"
+}
+
+const LEVELS = ["tenant", "workspace", "app", "workflow", "agent", "toolset"] as const
+const INT64_MAX = 2n ** 63n - 1n
+const INT64_MIN = -(2n ** 63n)
+
+const min = (a: bigint, b: bigint): bigint => a < b ? a : b
+const orZero = (a: bigint): bigint => a > 0n ? a : 0n
+const amountOf = (unit: Unit, amount: bigint): AnyAmount => ({ unit, amount })
+const textOrder = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+/**
+ * Makes a model; with `broken`, one that gets that rule wrong.
+ *
+ * `maxExtensions` is how often a lease can be extended, 10 when not given.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeModel = (options?: { readonly broken?: RuleName; readonly maxExtensions?: number }): Model => {
+  const holds = (rule: RuleName): boolean => options?.broken !== rule
+  const maxExtensions = options?.maxExtensions ?? 10
+
+  // -- shape: `InvalidRequest` precedes everything ---------------------------------------------------------------------
+
+  const check = (ok: boolean): void => {
+    if (!ok) refuse("InvalidRequest")
+  }
+  const between = (n: number | undefined, low: number, high: number): boolean =>
+    n === undefined || (Number.isSafeInteger(n) && n >= low && n <= high)
+  const int64 = (n: bigint): boolean => n >= 0n && n <= INT64_MAX
+
+  const checkKey = (key: string): void => check(key.length >= 1 && key.length <= 256)
+
+  /** Schema Subject, CHARSET: letters, digits, `_`, `.` and `-`, at least one level. */
+  const checkSubject = (subject: Subject): void => {
+    const values = LEVELS.flatMap((level) => subject[level] ?? [])
+    check(LEVELS.some((level) => subject[level] !== undefined))
+    check(values.every((value) => value.length <= 128 && /^[a-zA-Z0-9_.-]+$/.test(value)))
+    const dimensions = Object.values(subject.dimensions ?? {})
+    check(dimensions.length <= 16 && dimensions.every((value) => value.length <= 256))
+  }
+
+  const checkAction = (action: Action): void => {
+    const tags = action.tags ?? []
+    check(action.kind.length <= 64 && action.name.length <= 256)
+    check(tags.length <= 10 && tags.every((tag) => tag.length <= 64))
+  }
+
+  const checkWindow = (from: number | undefined, to: number | undefined): void =>
+    check(from === undefined || to === undefined || from <= to)
+
+  // -- AUTH & TENANCY --------------------------------------------------------------------------------------------------
+
+  /** A subject's tenant must be the asker's; a subject without one is the asker's. */
+  const ownSubject = (tenant: string, subject: Subject): Subject => {
+    if (subject.tenant !== undefined && subject.tenant !== tenant && holds("subject-tenant-must-match")) {
+      refuse("Forbidden")
+    }
+    return holds("absent-tenant-is-own") ? { ...subject, tenant } : { ...subject }
+  }
+
+  const subjectOf = (tenant: string, subject: Subject): Subject => {
+    if (!holds("invalid-before-forbidden")) ownSubject(tenant, subject)
+    checkSubject(subject)
+    return ownSubject(tenant, subject)
+  }
+
+  /** By id: what never was is `NotFound`, what is another's is `Forbidden`. */
+  const ownReservation = (state: State, tenant: string, id: ReservationId): Reservation => {
+    const found = state.reservations.find((reservation) => reservation.id === id)
+    if (found === undefined) return refuse("NotFound")
+    if (found.tenant !== tenant && holds("tenant-isolation")) return refuse("Forbidden")
+    return found
+  }
+
+  const ownQuery = (tenant: string, query: { readonly tenant?: string }): void => {
+    if (query.tenant !== undefined && query.tenant !== tenant) refuse("Forbidden")
+  }
+
+  const visible = (tenant: string, owner: string): boolean => owner === tenant || !holds("reads-own-tenant-only")
+
+  // -- SCOPE DERIVATION ------------------------------------------------------------------------------------------------
+
+  /** Cumulative paths in canonical order; levels that are not given are skipped. */
+  const scopesOf = (subject: Subject): Array<string> => {
+    const segments: Array<string> = []
+    const scopes: Array<string> = []
+    for (const level of LEVELS) {
+      const value = subject[level]
+      if (value === undefined) continue
+      segments.push(`${level}:${holds("case-sensitive-scopes") ? value : value.toLowerCase()}`)
+      scopes.push(segments.join("/"))
+    }
+    return scopes
+  }
+
+  const deepest = (scopes: ReadonlyArray<string>): string => scopes.at(-1) ?? ""
+
+  /** Scopes without a budget in the unit are skipped, but one must have one. */
+  const budgeted = (state: State, scopes: ReadonlyArray<string>, unit: Unit): Array<Budget> => {
+    const found = scopes.flatMap((scope) => state.budgets.filter((b) => b.scope === scope && b.unit === unit))
+    if (found.length === 0) {
+      // ERROR SEMANTICS, unit mismatch (a), (c), (d): a budget in another unit makes it a mistake of the unit.
+      const other = scopes.find((scope) => state.budgets.some((b) => b.scope === scope))
+      if (other !== undefined && holds("unit-mismatch-before-not-found")) refuse("UnitMismatch", { scope: other, unit })
+      refuse("BudgetNotFound", { scope: deepest(scopes), unit })
+    }
+    return holds("all-scopes") ? found : found.slice(-1)
+  }
+
+  const balanceOf = (b: Budget): Balance => ({
+    scope: b.scope,
+    scopePath: b.scope,
+    remaining: amountOf(b.unit, remaining(b)),
+    reserved: amountOf(b.unit, b.reserved),
+    spent: amountOf(b.unit, b.spent),
+    allocated: amountOf(b.unit, b.allocated),
+    ...(b.debt > 0n && { debt: amountOf(b.unit, b.debt) }),
+    ...(b.overdraftLimit > 0n && { overdraftLimit: amountOf(b.unit, b.overdraftLimit) }),
+    ...(b.overLimit && { isOverLimit: true })
+  })
+
+  // -- changing budgets: all or none, and never beyond int64 -----------------------------------------------------------
+
+  interface Change {
+    readonly budget: Budget
+    readonly allocated?: bigint
+    readonly spent?: bigint
+    readonly reserved?: bigint
+    readonly debt?: bigint
+    readonly flag?: boolean
+  }
+
+  const write = (changes: ReadonlyArray<Change>): void => {
+    const next = changes.map(({ budget, ...by }) => ({
+      ...budget,
+      allocated: budget.allocated + (by.allocated ?? 0n),
+      spent: budget.spent + (by.spent ?? 0n),
+      reserved: budget.reserved + (by.reserved ?? 0n),
+      debt: budget.debt + (by.debt ?? 0n),
+      overLimit: budget.overLimit || by.flag === true
+    }))
+    for (const b of next) {
+      const largest = [b.allocated, b.spent, b.reserved, b.debt].every((n) => n <= INT64_MAX)
+      if (holds("int64")) check(largest && remaining(b) >= INT64_MIN)
+    }
+    changes.forEach(({ budget }, i) => Object.assign(budget, next[i]))
+  }
+
+  // -- IDEMPOTENCY -----------------------------------------------------------------------------------------------------
+
+  const spaceOf = (tenant: string, operation: string): string =>
+    [holds("keys-per-tenant") ? tenant : "", holds("keys-per-operation") ? operation : ""].join(" ")
+
+  /**
+   * The same key with the same request (as sent, path id included) gives the first reply again; with another request it is
+   * refused. Only a success leaves a record, and the DENY of `decide` and of a dry run is one.
+   */
+  const once = <A extends Reply>(
+    state: State,
+    space: string,
+    key: IdempotencyKey,
+    payload: unknown,
+    first: () => A,
+    again: (reply: A) => A = (reply) => reply
+  ): A => {
+    const record = state.records.find((r) => r.space === space && r.key === key)
+    if (record !== undefined) {
+      const isSame = same(record.payload, payload, !holds("key-order-is-no-difference"))
+      if (!isSame && holds("mismatch")) refuse("IdempotencyMismatch")
+      if (!isSame || holds("replay")) {
+        if (record.result instanceof Refusal) throw record.result
+        return again(record.result as A)
+      }
+    }
+    try {
+      const reply = first()
+      state.records.push({ space, key, payload, result: reply })
+      return reply
+    } catch (refusal) {
+      if (refusal instanceof Refusal && !holds("only-successes-recorded")) {
+        state.records.push({ space, key, payload, result: refusal })
+      }
+      throw refusal
+    }
+  }
+
+  const payloadOf = (request: object, defaults: object = {}): object =>
+    holds("defaults-are-a-difference") ? request : { ...defaults, ...request }
+
+  const payloadById = (id: ReservationId, request: object): object =>
+    holds("path-id-in-payload") ? { id, request } : { request }
+
+  /** A replay recomputes `remainingTtlMs` from the *original* expiry; it is 0 once the reservation is no longer ACTIVE. */
+  const withFreshTtl = <A extends { readonly expiresAtMs?: number; readonly remainingTtlMs?: number }>(
+    reply: A,
+    reservation: Reservation | undefined,
+    now: number
+  ): A => {
+    if (reply.expiresAtMs === undefined || !holds("remaining-ttl-recomputed")) return reply
+    const ended = reservation?.status !== "ACTIVE" && holds("remaining-ttl-zero-when-ended")
+    return { ...reply, remainingTtlMs: ended ? 0 : Math.max(0, reply.expiresAtMs - now) }
+  }
+
+  // -- expiry ----------------------------------------------------------------------------------------------------------
+
+  /** What is due in the tenant is expired before anything is decided. The last millisecond of the grace still counts. */
+  const expire = (state: State, tenant: string, now: number): void => {
+    if (!holds("expire-before-deciding")) return
+    for (const r of state.reservations) {
+      if (r.tenant !== tenant || r.status !== "ACTIVE") continue
+      const end = r.expiresAtMs + r.graceMs
+      if (holds("expiry-includes-the-last-millisecond") ? now > end : now >= end) {
+        r.status = "EXPIRED"
+        write(r.budgets.map((budget) => ({ budget, reserved: -r.estimate.amount })))
+      }
+    }
+  }
+
+  // -- createReservation, decide ---------------------------------------------------------------------------------------
+
+  /** The checks of a hold: widest scope first, the first failure wins. Gives the budgeted scopes. */
+  const admit = (state: State, scopes: ReadonlyArray<string>, estimate: AnyAmount): Array<Budget> => {
+    const budgets = budgeted(state, scopes, estimate.unit)
+    for (const b of holds("widest-scope-first") ? budgets : budgets.toReversed()) {
+      const where = { scope: b.scope, unit: b.unit }
+      const exceeded = (): void => {
+        if (remaining(b) >= estimate.amount || !holds("budget-exceeded")) return
+        refuse("BudgetExceeded", { ...where, requested: estimate.amount, remaining: remaining(b) })
+      }
+      if (b.status === "FROZEN" && holds("frozen-blocks-reserve")) refuse("BudgetFrozen", where)
+      if (b.status === "CLOSED" && holds("closed-blocks-reserve")) refuse("BudgetClosed", where)
+      if (!holds("over-limit-before-exceeded")) exceeded()
+      // OVERDRAFT RECONCILIATION: over-limit blocks, and precedes outstanding debt.
+      if (b.overLimit && holds("over-limit-blocks-reserve")) refuse("OverdraftLimitExceeded", where)
+      // Debt blocks where no overdraft is permitted; within a positive limit it passes.
+      const tolerated = b.overdraftLimit > 0n && holds("debt-within-limit-passes")
+      if (b.debt > 0n && !tolerated && (b.overdraftLimit > 0n || holds("debt-without-limit-blocks-reserve"))) {
+        refuse("DebtOutstanding", where)
+      }
+      exceeded()
+    }
+    return budgets
+  }
+
+  /** The same evaluation, with a denial as a reason code. A mismatch of the unit is still an error. */
+  const ask = (
+    state: State,
+    scopes: ReadonlyArray<string>,
+    estimate: AnyAmount
+  ): { readonly budgets: Array<Budget> } | { readonly reasonCode: string } => {
+    try {
+      return { budgets: admit(state, scopes, estimate) }
+    } catch (refusal) {
+      if (!(refusal instanceof Refusal)) throw refusal
+      const { error } = refusal.failure
+      if (error === "UnitMismatch" && !holds("unit-mismatch-is-no-denial")) return { reasonCode: "BUDGET_NOT_FOUND" }
+      if (error === "BudgetNotFound" && !holds("not-found-is-a-denial-when-asking")) throw refusal
+      const reasonCode = reasons[error]
+      if (reasonCode === undefined) throw refusal
+      return { reasonCode }
+    }
+  }
+
+  const decide = (state: State, tenant: string, request: DecideRequest): DecideReply => {
+    checkKey(request.idempotencyKey)
+    checkAction(request.action)
+    check(int64(request.estimate.amount))
+    const affectedScopes = scopesOf(subjectOf(tenant, request.subject))
+    return once(state, spaceOf(tenant, "decide"), request.idempotencyKey, request, (): DecideReply => {
+      const answer = ask(state, affectedScopes, request.estimate)
+      return "reasonCode" in answer
+        ? { decision: "DENY", reasonCode: answer.reasonCode, affectedScopes }
+        : { decision: "ALLOW", affectedScopes }
+    })
+  }
+
+  const reserve = (
+    state: State,
+    tenant: string,
+    request: ReserveRequest,
+    now: number,
+    id: ReservationId
+  ): ReserveReply => {
+    checkKey(request.idempotencyKey)
+    checkAction(request.action)
+    check(int64(request.estimate.amount))
+    check(between(request.ttlMs, 1_000, 86_400_000) && between(request.gracePeriodMs, 0, 60_000))
+    const subject = subjectOf(tenant, request.subject)
+    const affectedScopes = scopesOf(subject)
+    const scopePath = deepest(affectedScopes)
+    const ttlMs = request.ttlMs ?? 60_000
+    const graceMs = request.gracePeriodMs ?? 5_000
+    const policy = request.overagePolicy ?? "ALLOW_IF_AVAILABLE"
+    const { estimate } = request
+
+    const dryRun = (): ReserveReply => {
+      const answer = ask(state, affectedScopes, estimate)
+      if ("reasonCode" in answer) return { decision: "DENY", reasonCode: answer.reasonCode, scopePath, affectedScopes }
+      if (!holds("dry-run-holds-nothing")) {
+        write(answer.budgets.map((budget) => ({ budget, reserved: estimate.amount })))
+      }
+      return {
+        decision: "ALLOW",
+        reserved: estimate,
+        scopePath,
+        affectedScopes,
+        balances: answer.budgets.map(balanceOf)
+      }
+    }
+
+    const live = (): ReserveReply => {
+      const budgets = admit(state, affectedScopes, estimate)
+      const expiresAtMs = now + ttlMs
+      write(budgets.map((budget) => ({ budget, reserved: estimate.amount })))
+      state.reservations.push({
+        id,
+        tenant,
+        key: request.idempotencyKey,
+        subject,
+        action: request.action,
+        estimate,
+        policy,
+        graceMs,
+        createdAtMs: now,
+        scopes: affectedScopes,
+        budgets,
+        metadata: request.metadata,
+        status: "ACTIVE",
+        expiresAtMs,
+        extensions: 0,
+        finalizedAtMs: undefined,
+        charged: undefined,
+        committedMetadata: undefined
+      })
+      return {
+        decision: "ALLOW",
+        reservationId: id,
+        reserved: estimate,
+        expiresAtMs,
+        remainingTtlMs: ttlMs,
+        scopePath,
+        affectedScopes,
+        balances: budgets.map(balanceOf)
+      }
+    }
+
+    const isDry = request.dryRun === true
+    return once(
+      state,
+      spaceOf(tenant, isDry && !holds("dry-run-shares-keys") ? "dry-run" : "reserve"),
+      request.idempotencyKey,
+      payloadOf(request, { ttlMs, gracePeriodMs: graceMs, overagePolicy: policy, dryRun: false }),
+      isDry ? dryRun : live,
+      (reply) => withFreshTtl(reply, state.reservations.find((r) => r.id === reply.reservationId), now)
+    )
+  }
+
+  // -- commitReservation, releaseReservation, extendReservation --------------------------------------------------------
+
+  const mustBeActive = (r: Reservation): void => {
+    if (r.status === "EXPIRED") refuse("ReservationExpired")
+    if (r.status !== "ACTIVE") refuse("ReservationFinalized")
+  }
+
+  const mustBeInGrace = (r: Reservation, now: number): void => {
+    if (now > r.expiresAtMs + (holds("grace-counts-for-settling") ? r.graceMs : 0)) refuse("ReservationExpired")
+  }
+
+  /** Schema CommitOveragePolicy: what an actual `a` costs each budget over an estimate `e` that is held there. */
+  const charge = (
+    budgets: ReadonlyArray<Budget>,
+    e: bigint,
+    a: bigint,
+    policy: OveragePolicy
+  ): { readonly charged: bigint; readonly changes: Array<Change> } => {
+    const d = a - e
+    if (d <= 0n || policy === "REJECT") {
+      return { charged: a, changes: budgets.map((budget) => ({ budget, reserved: -e, spent: a })) }
+    }
+    const available = (b: Budget): bigint => holds("cap-not-below-zero") ? orZero(remaining(b)) : remaining(b)
+
+    if (policy === "ALLOW_IF_AVAILABLE") {
+      // Never refuses, never makes debt: the delta is capped to what the tightest scope has left.
+      const lefts = budgets.map(available)
+      const left = holds("cap-at-the-tightest-scope") ? lefts.reduce(min) : lefts.reduce((x, y) => x > y ? x : y)
+      const c = holds("cap-at-what-remains") ? min(d, left) : d
+      const changes = budgets.map((budget) => ({
+        budget,
+        reserved: -e,
+        spent: e + c,
+        // Only the scopes that could not have covered the whole delta take no new holds.
+        flag: c < d && holds("flag-over-limit") && (remaining(budget) < d || !holds("flag-only-short-scopes"))
+      }))
+      return { charged: e + c, changes }
+    }
+
+    // ALLOW_WITH_OVERDRAFT: scopes without an overdraft limit behave as ALLOW_IF_AVAILABLE and cap the delta …
+    const cannotCover = (b: Budget): boolean => b.overdraftLimit === 0n && remaining(b) < d
+    let c = d
+    for (const b of budgets) {
+      if (cannotCover(b) && holds("zero-limit-caps-overdraft")) c = min(c, available(b))
+    }
+    // … the others take what is there, and the rest as debt up to their limit.
+    const changes = budgets.map((budget): Change => {
+      const flag = c < d && cannotCover(budget) && holds("flag-over-limit")
+      if (budget.overdraftLimit === 0n || remaining(budget) >= c) return { budget, reserved: -e, spent: e + c, flag }
+      const funded = holds("funded-before-debt") ? orZero(remaining(budget)) : 0n
+      const deficit = c - funded
+      if (budget.debt + deficit > budget.overdraftLimit && holds("overdraft-limit")) {
+        refuse("OverdraftLimitExceeded", { scope: budget.scope, unit: budget.unit })
+      }
+      return { budget, reserved: -e, spent: e + funded, debt: deficit, flag }
+    })
+    return { charged: e + c, changes }
+  }
+
+  const commit = (
+    state: State,
+    tenant: string,
+    id: ReservationId,
+    request: CommitRequest,
+    now: number
+  ): CommitReply => {
+    checkKey(request.idempotencyKey)
+    check(int64(request.actual.amount))
+    const r = ownReservation(state, tenant, id)
+    if (!holds("replay-before-state")) mustBeActive(r)
+    const payload = payloadById(id, request)
+    return once(state, spaceOf(tenant, "commit"), request.idempotencyKey, payload, (): CommitReply => {
+      mustBeActive(r)
+      if (request.actual.unit !== r.estimate.unit && holds("commit-in-reserved-unit")) refuse("UnitMismatch")
+      mustBeInGrace(r, now)
+      const e = r.estimate.amount
+      const a = request.actual.amount
+      // FROZEN and CLOSED budgets refuse new work, never the settlement of a hold that was given.
+      const frozen = r.budgets.find((b) => b.status === "FROZEN")
+      if (frozen !== undefined && !holds("frozen-does-not-block-commit")) {
+        refuse("BudgetFrozen", { scope: frozen.scope })
+      }
+      // REJECT: anything above the estimate is refused, and the hold stays.
+      const policy = r.policy === "REJECT" && !holds("reject-refuses") ? "ALLOW_IF_AVAILABLE" : r.policy
+      if (policy === "REJECT" && a > e) refuse("BudgetExceeded")
+      const { changes, charged } = charge(r.budgets, e, a, policy)
+      write(changes)
+      r.status = "COMMITTED"
+      r.finalizedAtMs = now
+      r.charged = charged
+      r.committedMetadata = request.metadata
+      return {
+        status: "COMMITTED",
+        charged: amountOf(r.estimate.unit, charged),
+        ...(charged < e && { released: amountOf(r.estimate.unit, e - charged) }),
+        balances: r.budgets.map(balanceOf)
+      }
+    })
+  }
+
+  const release = (
+    state: State,
+    tenant: string,
+    id: ReservationId,
+    request: ReleaseRequest,
+    now: number
+  ): ReleaseReply => {
+    checkKey(request.idempotencyKey)
+    check((request.reason ?? "").length <= 256)
+    const r = ownReservation(state, tenant, id)
+    if (!holds("replay-before-state")) mustBeActive(r)
+    const payload = payloadById(id, request)
+    return once(state, spaceOf(tenant, "release"), request.idempotencyKey, payload, (): ReleaseReply => {
+      mustBeActive(r)
+      mustBeInGrace(r, now)
+      const all = holds("release-returns-all") ? r.budgets : r.budgets.slice(-1)
+      write(all.map((budget) => ({ budget, reserved: -r.estimate.amount })))
+      r.status = "RELEASED"
+      r.finalizedAtMs = now
+      return { status: "RELEASED", released: r.estimate, balances: r.budgets.map(balanceOf) }
+    })
+  }
+
+  const extend = (
+    state: State,
+    tenant: string,
+    id: ReservationId,
+    request: ExtendRequest,
+    now: number
+  ): ExtendReply => {
+    checkKey(request.idempotencyKey)
+    check(between(request.extendByMs, 1, 86_400_000))
+    const r = ownReservation(state, tenant, id)
+    if (!holds("replay-before-state")) mustBeActive(r)
+    return once(
+      state,
+      spaceOf(tenant, "extend"),
+      request.idempotencyKey,
+      payloadById(id, request),
+      (): ExtendReply => {
+        mustBeActive(r)
+        // The grace is for settling, not for extending; the last millisecond of the lease still counts.
+        const end = r.expiresAtMs + (holds("extend-not-in-grace") ? 0 : r.graceMs)
+        if (holds("extend-includes-the-last-millisecond") ? now > end : now >= end) refuse("ReservationExpired")
+        if (r.extensions >= maxExtensions && holds("max-extensions")) refuse("MaxExtensionsExceeded")
+        // From the present end of the lease, not from now.
+        const expiresAtMs = (holds("extend-from-old-expiry") ? r.expiresAtMs : now) + request.extendByMs
+        check(Number.isSafeInteger(expiresAtMs))
+        r.expiresAtMs = expiresAtMs
+        r.extensions += 1
+        return { status: "ACTIVE", expiresAtMs, remainingTtlMs: expiresAtMs - now, balances: r.budgets.map(balanceOf) }
+      },
+      (reply) => withFreshTtl(reply, r, now)
+    )
+  }
+
+  // -- createEvent -----------------------------------------------------------------------------------------------------
+
+  /** A debit without a hold: the arithmetic of a commit with an estimate of 0. Debt and over-limit do not block it. */
+  const event = (state: State, tenant: string, request: EventRequest, eventId: EventId): EventReply => {
+    checkKey(request.idempotencyKey)
+    checkAction(request.action)
+    check(int64(request.actual.amount) && between(request.clientTimeMs, 0, Number.MAX_SAFE_INTEGER))
+    const scopes = scopesOf(subjectOf(tenant, request.subject))
+    const policy = request.overagePolicy ?? "ALLOW_IF_AVAILABLE"
+    const payload = payloadOf(request, { overagePolicy: policy })
+    return once(state, spaceOf(tenant, "event"), request.idempotencyKey, payload, (): EventReply => {
+      const { amount: a, unit } = request.actual
+      const budgets = budgeted(state, scopes, unit)
+      for (const b of budgets) {
+        if (b.status === "FROZEN" && holds("frozen-blocks-event")) refuse("BudgetFrozen", { scope: b.scope, unit })
+        if (b.status === "CLOSED") refuse("BudgetClosed", { scope: b.scope, unit })
+        if (b.overLimit && !holds("over-limit-does-not-block-event")) {
+          refuse("OverdraftLimitExceeded", { scope: b.scope, unit })
+        }
+        if (policy === "REJECT" && remaining(b) < a && holds("reject-refuses")) {
+          refuse("BudgetExceeded", { scope: b.scope, unit, requested: a, remaining: remaining(b) })
+        }
+      }
+      const { changes, charged } = charge(budgets, 0n, a, policy)
+      write(changes)
+      return {
+        status: "APPLIED",
+        eventId,
+        ...(charged < a && { charged: amountOf(unit, charged) }),
+        balances: budgets.map(balanceOf)
+      }
+    })
+  }
+
+  // -- the operator ----------------------------------------------------------------------------------------------------
+
+  const ownBudget = (state: State, tenant: string, scope: string, unit: Unit): Budget => {
+    if (scope.split("/")[0] !== `tenant:${tenant}`) refuse("Forbidden")
+    return state.budgets.find((b) => b.scope === scope && b.unit === unit) ?? refuse("BudgetNotFound", { scope, unit })
+  }
+
+  const fund = (state: State, tenant: string, scope: string, unit: Unit, request: FundRequest): Balance => {
+    checkKey(request.idempotencyKey)
+    check(int64(request.amount) && int64(request.spent ?? 0n))
+    const b = ownBudget(state, tenant, scope, unit)
+    const space = spaceOf(tenant, holds("fund-keys-per-budget") ? `fund ${scope} ${unit}` : "fund")
+    return once(state, space, request.idempotencyKey, request, () => {
+      const { amount: x, operation } = request
+      if (b.status === "FROZEN" && holds("frozen-blocks-funding")) refuse("BudgetFrozen", { scope, unit })
+      if (b.status === "CLOSED") refuse("BudgetClosed", { scope, unit })
+      switch (operation) {
+        case "CREDIT":
+        case "REPAY_DEBT": {
+          // DEBT SEMANTICS: debt is repaid first. What was consumed on debt is thereby paid for, so it becomes spent, and
+          // remaining rises by exactly what was given.
+          const r = operation === "CREDIT" && !holds("credit-repays-debt") ? 0n : min(b.debt, x)
+          write([{ budget: b, allocated: x, debt: -r, spent: holds("repaid-debt-is-spent") ? r : 0n }])
+          break
+        }
+        case "DEBIT": {
+          if (remaining(b) < x && holds("debit-needs-remaining")) {
+            refuse("BudgetExceeded", { scope, unit, requested: x, remaining: remaining(b) })
+          }
+          write([{ budget: b, allocated: -x }])
+          break
+        }
+        case "RESET":
+          write([{ budget: b, allocated: x - b.allocated, spent: holds("reset-keeps-spent") ? 0n : -b.spent }])
+          break
+        case "RESET_SPENT":
+          write([{ budget: b, allocated: x - b.allocated, spent: (request.spent ?? 0n) - b.spent }])
+          break
+      }
+      // OVERDRAFT RECONCILIATION: debt beyond the limit flags; funding that leaves something to spend clears.
+      const something = remaining(b) > 0n || !holds("flag-stays-while-nothing-remains")
+      if (b.debt > b.overdraftLimit) b.overLimit = true
+      else if ((operation !== "DEBIT" || !holds("debit-keeps-flag")) && something && holds("funding-clears-flag")) {
+        b.overLimit = false
+      }
+      return balanceOf(b)
+    })
+  }
+
+  const setStatus = (state: State, tenant: string, scope: string, unit: Unit, status: BudgetStatus): Balance => {
+    const b = ownBudget(state, tenant, scope, unit)
+    b.status = status
+    return balanceOf(b)
+  }
+
+  /** Lowering the limit below the debt flags; nothing here clears. */
+  const setLimit = (state: State, tenant: string, scope: string, unit: Unit, overdraftLimit: bigint): Balance => {
+    check(int64(overdraftLimit))
+    const b = ownBudget(state, tenant, scope, unit)
+    b.overdraftLimit = overdraftLimit
+    if (b.debt > overdraftLimit && holds("lowering-the-limit-flags")) b.overLimit = true
+    return balanceOf(b)
+  }
+
+  // -- getBalances, getReservation, listReservations -------------------------------------------------------------------
+
+  const balances = (state: State, tenant: string, query: BalancesQuery): BalancesPage => {
+    check(LEVELS.some((level) => query[level] !== undefined) && between(query.limit, 1, 200))
+    ownQuery(tenant, query)
+    const wanted = LEVELS.flatMap((level) => query[level] === undefined ? [] : [`${level}:${query[level]}`])
+    const found = state.budgets.filter((b) => {
+      const segments = b.scope.split("/")
+      return visible(tenant, b.tenant) && wanted.every((segment) => segments.includes(segment))
+    })
+    return { balances: found.sort((a, b) => textOrder(a.scope, b.scope) || textOrder(a.unit, b.unit)).map(balanceOf) }
+  }
+
+  const recordOf = (r: Reservation, withMetadata: boolean, withCommittedMetadata: boolean): ReservationRecord => ({
+    reservationId: r.id,
+    status: r.status,
+    idempotencyKey: r.key,
+    subject: r.subject,
+    action: r.action,
+    reserved: r.estimate,
+    ...(r.charged !== undefined && { committed: amountOf(r.estimate.unit, r.charged) }),
+    createdAtMs: r.createdAtMs,
+    expiresAtMs: r.expiresAtMs,
+    ...(r.finalizedAtMs !== undefined && { finalizedAtMs: r.finalizedAtMs }),
+    scopePath: deepest(r.scopes),
+    affectedScopes: r.scopes,
+    ...(withMetadata && r.metadata !== undefined && { metadata: r.metadata }),
+    ...(withCommittedMetadata && r.committedMetadata !== undefined && { committedMetadata: r.committedMetadata })
+  })
+
+  const reservation = (state: State, tenant: string, id: ReservationId): ReservationRecord => {
+    const r = ownReservation(state, tenant, id)
+    if (r.status === "EXPIRED" && holds("expired-is-gone")) refuse("ReservationExpired")
+    return recordOf(r, true, true)
+  }
+
+  const reservations = (state: State, tenant: string, query: ReservationsQuery): ReservationsPage => {
+    check(between(query.limit, 1, 200))
+    checkWindow(query.createdFromMs, query.createdToMs)
+    checkWindow(query.expiresFromMs, query.expiresToMs)
+    checkWindow(query.finalizedFromMs, query.finalizedToMs)
+    ownQuery(tenant, query)
+    const within = (at: number, from: number | undefined, to: number | undefined): boolean =>
+      (from === undefined || at >= from) && (to === undefined || at <= to)
+    // TIME-RANGE FILTERS: a row that has no finalized time is in no window of finalized times.
+    const open = !holds("finalized-window-excludes-open") ||
+      (query.finalizedFromMs === undefined && query.finalizedToMs === undefined)
+    const found = state.reservations.filter((r) =>
+      visible(tenant, r.tenant) &&
+      (query.idempotencyKey === undefined || r.key === query.idempotencyKey) &&
+      (query.status === undefined || r.status === query.status) &&
+      LEVELS.every((level) => query[level] === undefined || r.subject[level] === query[level]) &&
+      within(r.createdAtMs, query.createdFromMs, query.createdToMs) &&
+      within(r.expiresAtMs, query.expiresFromMs, query.expiresToMs) &&
+      (r.finalizedAtMs === undefined ? open : within(r.finalizedAtMs, query.finalizedFromMs, query.finalizedToMs))
+    )
+    const sorts: Record<NonNullable<ReservationsQuery["sortBy"]>, (a: Reservation, b: Reservation) => number> = {
+      reservation_id: (a, b) => textOrder(a.id, b.id),
+      tenant: (a, b) => textOrder(a.tenant, b.tenant),
+      scope_path: (a, b) => textOrder(deepest(a.scopes), deepest(b.scopes)),
+      status: (a, b) => textOrder(a.status, b.status),
+      reserved: (a, b) => a.estimate.amount < b.estimate.amount ? -1 : a.estimate.amount > b.estimate.amount ? 1 : 0,
+      created_at_ms: (a, b) => a.createdAtMs - b.createdAtMs,
+      expires_at_ms: (a, b) => a.expiresAtMs - b.expiresAtMs
+    }
+    const by = sorts[query.sortBy ?? "created_at_ms"]
+    const sign = (query.sortDir ?? (holds("newest-first") ? "desc" : "asc")) === "desc" ? -1 : 1
+    const include = query.include ?? []
+    return {
+      reservations: found
+        .sort((a, b) => sign * by(a, b) || textOrder(a.id, b.id))
+        .map((r) => recordOf(r, include.includes("metadata"), include.includes("committed_metadata")))
+    }
+  }
+
+  // --------------------------------------------------------------------------------------------------------------------
+
+  const run = (state: State, op: Operation, now: number, ids: NewIds): Reply => {
+    switch (op._tag) {
+      case "Decide":
+        return decide(state, op.tenant, op.request)
+      case "Reserve":
+        return reserve(state, op.tenant, op.request, now, ids.reservationId)
+      case "Commit":
+        return commit(state, op.tenant, op.id, op.request, now)
+      case "Release":
+        return release(state, op.tenant, op.id, op.request, now)
+      case "Extend":
+        return extend(state, op.tenant, op.id, op.request, now)
+      case "Event":
+        return event(state, op.tenant, op.request, ids.eventId)
+      case "Fund":
+        return fund(state, op.tenant, op.scope, op.unit, op.request)
+      case "SetStatus":
+        return setStatus(state, op.tenant, op.scope, op.unit, op.status)
+      case "SetLimit":
+        return setLimit(state, op.tenant, op.scope, op.unit, op.overdraftLimit)
+      case "Balances":
+        return balances(state, op.tenant, op.query)
+      case "ReadReservation":
+        return reservation(state, op.tenant, op.id)
+      case "ListReservations":
+        return reservations(state, op.tenant, op.query)
+    }
+  }
+
+  return {
+    initial: (budgets) => ({
+      budgets: budgets.map((seed) => ({
+        spent: 0n,
+        debt: 0n,
+        overdraftLimit: 0n,
+        overLimit: false,
+        status: "ACTIVE",
+        ...seed,
+        reserved: 0n
+      })),
+      reservations: [],
+      records: []
+    }),
+    apply: (state, operation, now, ids) => {
+      expire(state, operation.tenant, now)
+      try {
+        return { _tag: "Success", value: run(state, operation, now, ids) }
+      } catch (refusal) {
+        if (refusal instanceof Refusal) return refusal.failure
+        throw refusal
+      }
+    }
+  }
+}
