@@ -1,3 +1,5 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
 // Vitest 5 groups failures with `Map.groupBy`, which Node 20 does not have: without this a red test hides its own message.
@@ -22,14 +24,18 @@ if (!("groupBy" in Map)) {
 // Tests run on the sources: packages name theirs under this export condition, so nothing has to be built first.
 const conditions = ["@effect-cycles/source", "module", "node", "import", "default"]
 
-const project = (name: string, root: string) => ({
+const repository = fileURLToPath(new URL(".", import.meta.url))
+
+/** The Vitest project of the package in the folder `root`. */
+export const project = (root: string) => ({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    name,
+    name: String(JSON.parse(readFileSync(`${root}/package.json`, "utf8")).name),
     root,
     include: ["test/**/*.test.ts"],
-    setupFiles: [new URL("./scripts/vitest-setup.ts", import.meta.url).pathname],
+    setupFiles: [`${repository}scripts/vitest-setup.ts`],
+    expect: { requireAssertions: true },
     testTimeout: 60_000
   }
 })
@@ -37,9 +43,10 @@ const project = (name: string, root: string) => ({
 export default defineConfig({
   test: {
     passWithNoTests: false,
-    projects: [
-      project("effect-cycles", "packages/cycles"),
-      project("@effect-cycles/testing", "packages/testing")
-    ]
+    reporters: ["default", `${repository}scripts/vitest-skips.ts`],
+    projects: readdirSync(`${repository}packages`)
+      .map((name) => `${repository}packages/${name}`)
+      .filter((root) => existsSync(`${root}/test`))
+      .map(project)
   }
 })

@@ -42,6 +42,7 @@ import * as ReferenceModel from "./ReferenceModel.ts"
  * - `widest`: the most that does
  * - `estimate`: what the reservation holds
  * - `cover`: the estimate and the least that remains
+ * - `beyond`: the estimate and the most that remains
  * - `overdraft`: the estimate, the least that remains, and the least room for debt
  * - `debt`, `allocated`: of the first budget concerned
  *
@@ -49,7 +50,7 @@ import * as ReferenceModel from "./ReferenceModel.ts"
  * @since 0.1.0
  */
 export interface AmountSpec {
-  readonly of: "zero" | "remaining" | "widest" | "estimate" | "cover" | "overdraft" | "debt" | "allocated"
+  readonly of: "zero" | "remaining" | "widest" | "estimate" | "cover" | "beyond" | "overdraft" | "debt" | "allocated"
   readonly plus: bigint
 }
 
@@ -65,20 +66,21 @@ export interface SubjectSpec {
 }
 
 /**
- * A reservation: the `nth` from the last of the tenant's that are ACTIVE (of all of its, when none is), of all of its, of
- * everybody's, or none there is. A command that finds no reservation to mean is left out.
+ * A reservation: of the tenant's that are ACTIVE (of all of its, when none is) the `nth` from the last or the `nth` nearest to
+ * one of its ends, lease or grace; the `nth` from the last of all of the tenant's, or of everybody's; or none there is. A
+ * command that finds no reservation to mean is left out.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ReservationRef {
-  readonly of: "active" | "own" | "any" | "unknown"
+  readonly of: "active" | "nearest" | "own" | "any" | "unknown"
   readonly nth: number
 }
 
 /**
- * A budget: the `nth` of the tenant's, or of those that are over limit or in debt (of all of its, when none is), or none
- * there is.
+ * A budget: the `nth` from the last of the tenant's, or of those that are over limit (best, with something remaining) or in
+ * debt (of all of its, when none is), or none there is.
  *
  * @category models
  * @since 0.1.0
@@ -226,8 +228,9 @@ export interface Scenario {
 /**
  * What scenarios may contain. By default, everything.
  *
- * - `seededDebt`: budgets that have debt to begin with; only so can debt meet an overdraft limit of 0 without an over-limit flag
- * - `limits`: the command `SetLimit`
+ * - `seededDebt`: budgets that have debt to begin with; without them the rule `debt-without-limit-blocks-reserve` is out of
+ *   reach, for debt above a limit of 0 is over limit however else it came about
+ * - `limits`: the command `SetLimit`; without it the rule `lowering-the-limit-flags` is out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  *
  * @category models
@@ -374,7 +377,7 @@ const policyOf = (draw: Draw): OveragePolicy | undefined =>
   ])
 
 const referenceOf = (draw: Draw): ReservationRef => ({
-  of: oneOf(draw, [[10, "active"], [3, "own"], [3, "any"], [1, "unknown"]]),
+  of: oneOf(draw, [[8, "active"], [6, "nearest"], [3, "own"], [3, "any"], [1, "unknown"]]),
   nth: oneOf(draw, [[4, 0], [2, 1], [1, 2], [1, 3]])
 })
 
@@ -429,7 +432,10 @@ const commandOf = (draw: Draw, options: Options): Command => {
           [4, 86_400_000],
           [1, draw(2) === 0 ? 999 : 86_400_001]
         ]),
-        gracePeriodMs: oneOf<number | undefined>(draw, [[20, undefined], [16, 0], [16, 1_000], [4, 60_000], [1, 60_001]]),
+        gracePeriodMs: oneOf<number | undefined>(draw, [[20, undefined], [16, 0], [16, 1_000], [4, 60_000], [
+          1,
+          60_001
+        ]]),
         dryRun: oneOf<boolean | undefined>(draw, [[9, undefined], [1, false], [3, true]]),
         metadata: oneOf(draw, [[3, false], [1, true]])
       }
@@ -438,7 +444,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         _tag: tag,
         ...asking,
         reservation: referenceOf(draw),
-        actual: amountOf(draw, "estimate", "cover", "cover", "overdraft", "widest"),
+        actual: amountOf(draw, "estimate", "cover", "cover", "beyond", "beyond", "overdraft"),
         wrongUnit: oneOf(draw, [[14, false], [1, true]]),
         metadata: oneOf(draw, [[3, false], [1, true]])
       }
@@ -458,7 +464,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        actual: amountOf(draw, "remaining", "remaining", "widest", "overdraft"),
+        actual: amountOf(draw, "remaining", "widest", "widest", "overdraft"),
         overagePolicy: policyOf(draw)
       }
     case "Fund": {
@@ -469,13 +475,14 @@ const commandOf = (draw: Draw, options: Options): Command => {
         [2, "RESET_SPENT"],
         [3, "REPAY_DEBT"]
       ])
+      const budget = budgetRefOf(draw)
       const small = BigInt(draw(20))
       const huge = hugeOf(draw)
       const spent = oneOf<bigint | undefined>(draw, [[2, undefined], [2, small], [1, huge]])
       return {
         _tag: tag,
         ...asking,
-        budget: budgetRefOf(draw),
+        budget: operation === "DEBIT" && draw(3) > 0 ? { ...budget, of: "flagged" } : budget,
         operation,
         amount: amountOf(draw, "remaining", "debt", "debt", "allocated"),
         spent: operation === "RESET_SPENT" ? spent : undefined
@@ -785,8 +792,12 @@ export const makeDriver = (scenario: Scenario): Driver => {
     if (ref.of === "unknown") return undefined
     const own = state.reservations.filter((r) => r.tenant === tenantAt(tenant))
     const active = own.filter((r) => r.status === "ACTIVE")
-    const choices = ref.of === "any" ? state.reservations : ref.of === "active" && active.length > 0 ? active : own
-    return nthFromLast(choices, ref.nth)
+    if (ref.of === "any") return nthFromLast(state.reservations, ref.nth)
+    if (ref.of === "own" || active.length === 0) return nthFromLast(own, ref.nth)
+    if (ref.of === "active") return nthFromLast(active, ref.nth)
+    const distance = (r: ReferenceModel.Reservation): number =>
+      Math.min(Math.abs(r.expiresAtMs - now), Math.abs(r.expiresAtMs + r.graceMs - now))
+    return active.sort((a, b) => distance(a) - distance(b))[ref.nth % active.length]
   }
 
   /** No id where there is nothing to name: the command is left out. */
@@ -799,12 +810,14 @@ export const makeDriver = (scenario: Scenario): Driver => {
     if (spec.of === "zero") return spec.plus
     const least = (ns: ReadonlyArray<bigint>): bigint => ns.length === 0 ? 0n : ns.reduce((a, b) => a < b ? a : b)
     const left = budgets.map(ReferenceModel.remaining).map((n) => n < 0n ? 0n : n)
+    const most = left.reduce((a, b) => a > b ? a : b, 0n)
     const room = budgets.filter((b) => b.overdraftLimit > 0n).map((b) => b.overdraftLimit - b.debt)
     const base = {
       remaining: least(left),
-      widest: left.reduce((a, b) => a > b ? a : b, 0n),
+      widest: most,
       estimate,
       cover: estimate + least(left),
+      beyond: estimate + most,
       overdraft: estimate + least(left) + least(room),
       debt: budgets[0]?.debt ?? 0n,
       allocated: budgets[0]?.allocated ?? 0n
@@ -815,7 +828,13 @@ export const makeDriver = (scenario: Scenario): Driver => {
   const budgetAt = (tenant: number, ref: BudgetRef): ReferenceModel.Budget | undefined => {
     if (ref.of === "unknown") return undefined
     const own = state.budgets.filter((b) => b.tenant === tenantAt(tenant))
-    const special = own.filter((b) => ref.of === "flagged" ? b.overLimit : ref.of === "indebted" && b.debt > 0n)
+    const flagged = own.filter((b) => b.overLimit)
+    const ready = flagged.filter((b) => ReferenceModel.remaining(b) > 0n)
+    const special = {
+      own: [],
+      flagged: ready.length > 0 ? ready : flagged,
+      indebted: own.filter((b) => b.debt > 0n)
+    }[ref.of]
     return nthFromLast(special.length > 0 ? special : own, ref.nth)
   }
 

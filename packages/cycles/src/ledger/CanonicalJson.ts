@@ -7,7 +7,7 @@
  * @internal
  */
 import { sha256 } from "@noble/hashes/sha2.js"
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js"
+import { utf8ToBytes } from "@noble/hashes/utils.js"
 
 const plainString = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
@@ -48,7 +48,20 @@ export const stringify = (value: unknown): string => {
   }
 }
 
+const hexDigits = Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0))
+const codes = new Array<number>(64).fill(0)
+
+// In one piece: a string put together two digits at a time is kept as a tree of its pieces, ten times its size.
+const toHex = (bytes: Uint8Array): string => {
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!
+    codes[2 * i] = hexDigits[byte >> 4]!
+    codes[2 * i + 1] = hexDigits[byte & 15]!
+  }
+  return String.fromCharCode.apply(undefined, codes)
+}
+
 /**
  * The SHA-256 of the canonical text, in hex: what is kept of a payload to recognise it again.
  */
-export const digest = (value: unknown): string => bytesToHex(sha256(utf8ToBytes(stringify(value))))
+export const digest = (value: unknown): string => toHex(sha256(utf8ToBytes(stringify(value))))

@@ -59,7 +59,6 @@ import { ReservationsQuery } from "../protocol/ReservationRecord.ts"
 import { ReserveRequest } from "../protocol/Reserve.ts"
 import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import * as Shape from "../protocol/Shape.ts"
-import type { Subject } from "../protocol/Subject.ts"
 import { Default, levels } from "../protocol/Subject.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
 import * as Lanes from "./Lanes.ts"
@@ -67,14 +66,15 @@ import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as LedgerStoreMemory from "./LedgerStoreMemory.ts"
 import * as Listing from "./Listing.ts"
-import type { BudgetRow, BudgetStatus, Entry, FundReply } from "./Model.ts"
+import type { BudgetRow, BudgetStatus, Entry, FundReply, Operation, RecordKey } from "./Model.ts"
+import { recordKey } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
 import * as Rules from "./Rules.ts"
 import * as ScopePath from "./ScopePath.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 import * as Verification from "./Verification.ts"
-import * as View from "./View.ts"
+import { Missing, View } from "./View.ts"
 
 /**
  * What a principal may do, one word per operation of the runtime plane.
@@ -98,6 +98,8 @@ export type Permission =
  * - `tenant`: 1 to 128 letters, digits, `_`, `.` or `-`
  * - `actor`: what the ledger's entries name as the cause; the tenant when not given
  * - `permissions`: what may be done; everything when not given
+ * - `balances`: whether replies show the budgets after the change, which the protocol leaves open and which costs time on deep
+ *   paths; not when not given
  *
  * @category models
  * @since 0.1.0
@@ -106,6 +108,7 @@ export interface Principal {
   readonly tenant: string
   readonly actor?: string | undefined
   readonly permissions?: ReadonlySet<Permission> | undefined
+  readonly balances?: boolean | undefined
 }
 
 /**
@@ -171,11 +174,8 @@ export interface Operations {
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Balance, BudgetError>
   /** Adds to, takes from or resets a tenant's budget. Idempotent by key, scope and unit. */
   readonly fund: (tenant: string, request: Rules.FundRequest) => Effect.Effect<FundReply, BudgetError>
-  /** Freezes, unfreezes or closes a tenant's budget. Closing is for good. */
-  readonly setStatus: (
-    tenant: string,
-    options: { readonly scope: string; readonly unit: Unit; readonly status: BudgetStatus }
-  ) => Effect.Effect<Balance, BudgetError>
+  /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit. Closing is for good. */
+  readonly updateBudget: (tenant: string, request: Rules.UpdateRequest) => Effect.Effect<Balance, BudgetError>
   /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
@@ -219,26 +219,30 @@ export const make = Effect.fnUntraced(
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
 
     // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.
-    const body = (batch: ReadonlyArray<Submission>) => (tx: LedgerTx): Effect.Effect<ReadonlyArray<Reading>, StoreError> =>
-      Effect.gen(function*() {
-        const view = View.make()
-        for (let missing = wanted(batch, view); missing.length > 0; missing = wanted(batch, view)) {
-          view.add(missing, yield* tx.load(missing))
-        }
-        for (const tenant of tenantsOf(batch)) expireDue(view, tenant, tx.now)
-        const answers: Array<Reading> = batch.map(({ command }) => answer(view, command, tx.now))
-        const writes = view.writes()
-        if (writes.tenants.length > 0 || writes.records.length > 0) yield* tx.write(writes)
-        for (const [i, { read }] of batch.entries()) {
-          if (read !== undefined) answers[i] = { _tag: "Read", value: yield* read(tx) }
-        }
-        return answers
-      })
+    const transact = Effect.fnUntraced(function*(
+      tx: LedgerTx,
+      batch: ReadonlyArray<Submission>,
+      tenants: ReadonlyArray<string>
+    ): Effect.fn.Return<ReadonlyArray<Reading>, StoreError> {
+      const view = new View()
+      for (let missing = wanted(batch, tenants, view); !missing.isEmpty; missing = wanted(batch, tenants, view)) {
+        yield* tx.load(missing, view)
+      }
+      for (const tenant of tenants) expireDue(view, tenant, tx.now)
+      const answers: Array<Reading> = batch.map(({ command }) => answer(view, command, tx.now))
+      if (view.isChanged) yield* tx.write(view.writes())
+      for (let i = 0; i < batch.length; i++) {
+        const read = batch[i]?.read
+        if (read !== undefined) answers[i] = { _tag: "Read", value: yield* read(tx) }
+      }
+      return answers
+    })
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
+      const tenants = tenantsOf(batch)
       const attempt = (left: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          store.transact(tenantsOf(batch), body(batch)),
+          store.transact(tenants, (tx) => transact(tx, batch, tenants)),
           (error) =>
             left > 0
               ? attempt(left - 1)
@@ -304,7 +308,7 @@ export const make = Effect.fnUntraced(
     const causeFor = (tenant: string): Effect.Effect<Rules.Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
         const refusal = invalidTenant(tenant)
-        const cause: Rules.Cause = { tenant, actor: "operator", requestId, traceId }
+        const cause: Rules.Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
 
@@ -321,15 +325,16 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as BudgetError)
       const flaw = flaws.fund(request)
       if (flaw !== undefined) return yield* Effect.fail(toError({ code: "INVALID_REQUEST", ...flaw }, cause) as BudgetError)
+      const record = recordKey(tenant, "fund", `${request.scope} ${request.amount.unit} ${request.idempotencyKey}`)
       const digest = CanonicalJson.digest(request)
-      return yield* execute<FundReply, BudgetError>({ _tag: "Fund", cause, request, digest })
+      return yield* execute<FundReply, BudgetError>({ _tag: "Fund", cause, record, digest, request })
     })
 
-    const setStatus: Operations["setStatus"] = Effect.fnUntraced(function*(tenant, options) {
+    const updateBudget: Operations["updateBudget"] = Effect.fnUntraced(function*(tenant, request) {
       const cause = yield* causeFor(tenant)
-      const parsed = ScopePath.parse(tenant, options.scope)
-      if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "SetStatus", cause, ...options })
+      const refusal = flawedUpdate(tenant, request)
+      if (refusal !== undefined) return yield* Effect.fail(toError(refusal, cause) as BudgetError)
+      return yield* execute<Balance, BudgetError>({ _tag: "UpdateBudget", cause, request })
     })
 
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
@@ -347,7 +352,7 @@ export const make = Effect.fnUntraced(
       const tenants = yield* store.dueTenants(100)
       for (const tenant of tenants) {
         yield* submit({
-          command: { _tag: "Sweep", cause: { tenant, actor: "system", requestId: undefined, traceId: undefined } },
+          command: { _tag: "Sweep", cause: { tenant, ...system } },
           read: undefined
         })
       }
@@ -356,7 +361,7 @@ export const make = Effect.fnUntraced(
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
 
-    return Ledger.of({ as: authority, createBudget, fund, setStatus, entries, verify })
+    return Ledger.of({ as: authority, createBudget, fund, updateBudget, entries, verify })
   }
 )
 
@@ -436,26 +441,22 @@ const tenantsOf = (batch: ReadonlyArray<Submission>): ReadonlyArray<string> => {
     : Array.from(new Set(batch.map(({ command }) => command.cause.tenant))).sort()
 }
 
-/** The keys the batch still needs: each tenant with what is due in it, and what the rules ask for. */
-const wanted = (batch: ReadonlyArray<Submission>, view: View.View): ReadonlyArray<View.Key> => {
-  const missing: Array<View.Key> = []
-  const add = (key: View.Key): void => {
-    if (!view.knows(key)) missing.push(key)
-  }
-  for (const tenant of tenantsOf(batch)) {
-    add({ _tag: "Tenant", tenant })
-    add({ _tag: "Due", tenant })
+/** What the batch still needs: each tenant with what is due in it, and what the rules ask for. */
+const wanted = (batch: ReadonlyArray<Submission>, tenants: ReadonlyArray<string>, view: View): Missing => {
+  const missing = new Missing(view)
+  for (const tenant of tenants) {
+    missing.tenant(tenant)
     for (const row of view.dueOf(tenant)) {
-      for (const scope of row.budgeted) add({ _tag: "Budgets", tenant, scope })
+      for (const scope of row.budgeted) missing.scope(scope)
     }
   }
-  for (const { command } of batch) Rules.keys(command, view).forEach(add)
+  for (const { command } of batch) Rules.keys(command, view, missing)
   return missing
 }
 
-const system = { actor: "system", requestId: undefined, traceId: undefined }
+const system = { actor: "system", requestId: undefined, traceId: undefined, balances: false }
 
-const expireDue = (view: View.View, tenant: string, now: number): void => {
+const expireDue = (view: View, tenant: string, now: number): void => {
   for (const row of view.dueOf(tenant)) {
     if (view.reservation(row.id)?.status !== "ACTIVE") continue
     apply(view, { tenant, ...system }, Rules.expire(view, row), undefined, now)
@@ -463,7 +464,7 @@ const expireDue = (view: View.View, tenant: string, now: number): void => {
 }
 
 /** A command that breaks the rules' code fails alone: nothing of it has been applied. */
-const answer = (view: View.View, command: Rules.Command, now: number): Reading => {
+const answer = (view: View, command: Rules.Command, now: number): Reading => {
   let verdict: Rules.Verdict
   try {
     verdict = Rules.decide(view, command, now)
@@ -478,7 +479,7 @@ const answer = (view: View.View, command: Rules.Command, now: number): Reading =
 }
 
 const apply = (
-  view: View.View,
+  view: View,
   cause: Rules.Cause,
   change: Rules.Change,
   command: Rules.Command | undefined,
@@ -544,17 +545,23 @@ const digestOf = (payload: unknown): Result.Result<string, Refusal> => {
   }
 }
 
+const flawedUpdate = (tenant: string, request: Rules.UpdateRequest): Refusal | undefined => {
+  const parsed = ScopePath.parse(tenant, request.scope)
+  if (Result.isFailure(parsed)) return parsed.failure
+  return request.overdraftLimit === undefined ? undefined : otherUnit(request.overdraftLimit, request.unit)
+}
+
+const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =>
+  overdraftLimit.unit === unit
+    ? undefined
+    : { code: "INVALID_REQUEST", field: "overdraftLimit", reason: `must be in ${unit}, the unit of the budget` }
+
 const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetRow, Refusal> => {
   const parsed = ScopePath.parse(tenant, budget.scope)
   if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
   const { overdraftLimit, allocated } = budget
-  if (overdraftLimit !== undefined && overdraftLimit.unit !== allocated.unit) {
-    return Result.fail({
-      code: "INVALID_REQUEST",
-      field: "overdraftLimit",
-      reason: `must be in ${allocated.unit}, the unit of the allocation`
-    })
-  }
+  const flaw = overdraftLimit === undefined ? undefined : otherUnit(overdraftLimit, allocated.unit)
+  if (flaw !== undefined) return Result.fail(flaw)
   return Result.succeed({
     tenant,
     scope: budget.scope,
@@ -584,6 +591,8 @@ const makeAuthority = (options: {
 }): AuthorityOperations => {
   const { execute, list, maxExtensions, principal } = options
   const tenant = principal.tenant
+  const actor = principal.actor ?? tenant
+  const balances = principal.balances ?? false
   const unusable = invalidTenant(tenant)
 
   /**
@@ -598,7 +607,7 @@ const makeAuthority = (options: {
   ): Effect.Effect<A, E> =>
     Effect.withFiber((fiber) => {
       const { requestId, traceId } = fiber.getRef(RequestContext)
-      const cause: Rules.Cause = { tenant, actor: principal.actor ?? tenant, requestId, traceId }
+      const cause: Rules.Cause = { tenant, actor, requestId, traceId, balances }
       const refuse = (refusal: Refusal): Effect.Effect<A, E> => Effect.fail(toError(refusal, cause) as E)
       if (unusable !== undefined) return refuse(unusable)
       if (principal.permissions !== undefined && !principal.permissions.has(permission)) {
@@ -610,22 +619,18 @@ const makeAuthority = (options: {
       return Result.isFailure(next) ? refuse(next.failure) : next.success
     })
 
-  const onScopes = <A, E>(
-    subject: Subject,
+  /** Names the record of a request and takes the digest of its payload. */
+  const remembered = <A, E>(
+    cause: Rules.Cause,
+    operation: Operation,
+    key: string,
     payload: unknown,
-    then: (scopes: ReadonlyArray<string>, digest: string) => Rules.Command
-  ): Result.Result<Effect.Effect<A, E>, Refusal> => {
-    const scopes = ScopePath.derive(tenant, subject)
-    if (Result.isFailure(scopes)) return Result.fail(scopes.failure)
-    return withDigest(payload, (digest) => then(scopes.success, digest))
-  }
-
-  const withDigest = <A, E>(
-    payload: unknown,
-    then: (digest: string) => Rules.Command
+    then: (basis: { readonly cause: Rules.Cause; readonly record: RecordKey; readonly digest: string }) => Rules.Command
   ): Result.Result<Effect.Effect<A, E>, Refusal> => {
     const digest = digestOf(payload)
-    return Result.isFailure(digest) ? Result.fail(digest.failure) : Result.succeed(execute<A, E>(then(digest.success)))
+    return Result.isFailure(digest)
+      ? Result.fail(digest.failure)
+      : Result.succeed(execute<A, E>(then({ cause, record: recordKey(tenant, operation, key), digest: digest.success })))
   }
 
   const ownTenant = (query: { readonly tenant?: string }): Refusal | undefined =>
@@ -636,36 +641,58 @@ const makeAuthority = (options: {
   return {
     decide: (request) =>
       prepare("reservations:create", flaws.decide, request, (cause) =>
-        onScopes(request.subject, request, (scopes, digest) => ({ _tag: "Decide", cause, request, scopes, digest }))),
+        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+          remembered(cause, "decide", request.idempotencyKey, request, (basis) => ({
+            _tag: "Decide",
+            ...basis,
+            request,
+            scopes
+          })))),
     reserve: (request) =>
       prepare("reservations:create", flaws.reserve, request, (cause, now) =>
-        onScopes(request.subject, request, (scopes, digest) => ({
-          _tag: "Reserve",
-          cause,
-          request,
-          scopes,
-          digest,
-          id: ReservationId.make(TimeOrderedId.make(now))
-        }))),
+        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+          remembered(cause, "reserve", request.idempotencyKey, request, (basis) => ({
+            _tag: "Reserve",
+            ...basis,
+            request,
+            scopes,
+            id: ReservationId.make(TimeOrderedId.make(now))
+          })))),
     commit: (id, request) =>
       prepare("reservations:commit", flaws.commit, request, (cause) =>
-        withDigest({ id, request }, (digest) => ({ _tag: "Commit", cause, id, request, digest }))),
+        remembered(cause, "commit", request.idempotencyKey, { id, request }, (basis) => ({
+          _tag: "Commit",
+          ...basis,
+          id,
+          request
+        }))),
     release: (id, request) =>
       prepare("reservations:release", flaws.release, request, (cause) =>
-        withDigest({ id, request }, (digest) => ({ _tag: "Release", cause, id, request, digest }))),
+        remembered(cause, "release", request.idempotencyKey, { id, request }, (basis) => ({
+          _tag: "Release",
+          ...basis,
+          id,
+          request
+        }))),
     extend: (id, request) =>
       prepare("reservations:extend", flaws.extend, request, (cause) =>
-        withDigest({ id, request }, (digest) => ({ _tag: "Extend", cause, id, request, digest, maxExtensions }))),
+        remembered(cause, "extend", request.idempotencyKey, { id, request }, (basis) => ({
+          _tag: "Extend",
+          ...basis,
+          id,
+          request,
+          maxExtensions
+        }))),
     event: (request) =>
       prepare("reservations:create", flaws.event, request, (cause, now) =>
-        onScopes(request.subject, request, (scopes, digest) => ({
-          _tag: "Event",
-          cause,
-          request,
-          scopes,
-          digest,
-          id: EventId.make(TimeOrderedId.make(now))
-        }))),
+        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+          remembered(cause, "event", request.idempotencyKey, request, (basis) => ({
+            _tag: "Event",
+            ...basis,
+            request,
+            scopes,
+            id: EventId.make(TimeOrderedId.make(now))
+          })))),
     reservation: (id) =>
       prepare("reservations:list", undefined, id, (cause) => Result.succeed(execute({ _tag: "Read", cause, id }))),
     balances: (query) =>

@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import type { BalancesQuery } from "../protocol/Balance.ts"
 import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
 import type { BudgetRow, Entry, ReservationRow } from "./Model.ts"
-import type { Key, Rows, Writes } from "./View.ts"
+import type { Keys, View, Writes } from "./View.ts"
 
 /**
  * The store could not do its work.
@@ -55,8 +55,8 @@ export interface Page {
 export interface LedgerTx {
   /** Unix milliseconds: never before the last change of any tenant of the transaction. */
   readonly now: number
-  /** The rows of some keys. */
-  readonly load: (keys: ReadonlyArray<Key>) => Effect.Effect<Rows, StoreError>
+  /** Loads the rows of some keys into the view; every key is answered, with nothing where there is nothing. */
+  readonly load: (keys: Keys, view: View) => Effect.Effect<void, StoreError>
   /** Writes the net changes of the transaction; called at most once, before any list. */
   readonly write: (writes: Writes) => Effect.Effect<void, StoreError>
   /** The tenant's budgets with all of the query's segments, by scope and unit, from `page.after`. */

@@ -15,7 +15,8 @@ import { LedgerStore } from "./LedgerStore.ts"
 import * as Listing from "./Listing.ts"
 import type { BudgetRow, Entry, IdempotencyRow, ReservationRow, TenantRow } from "./Model.ts"
 import { deadline } from "./Model.ts"
-import type { Key, Rows, Writes } from "./View.ts"
+import type { Keys, View, Writes } from "./View.ts"
+import { replaceUnit } from "./View.ts"
 
 const KEEP_SETTLED_MS = 30 * 86_400_000
 
@@ -63,9 +64,8 @@ class DueIndex {
 /** Everything one tenant has. */
 class TenantSpace {
   row: TenantRow
-  readonly budgets = new Map<string, ReadonlyArray<BudgetRow>>()
+  readonly scopes = new Set<string>()
   readonly reservations = new Map<ReservationId, ReservationRow>()
-  readonly records = new Map<string, IdempotencyRow>()
   readonly entries: Array<Entry> = []
   readonly due = new DueIndex()
 
@@ -73,8 +73,6 @@ class TenantSpace {
     this.row = { tenant, lastTimeMs: 0, lastEntry: 0 }
   }
 }
-
-const recordKey = (row: { readonly operation: string; readonly key: string }): string => `${row.operation}/${row.key}`
 
 /**
  * Makes a store in memory.
@@ -84,6 +82,8 @@ const recordKey = (row: { readonly operation: string; readonly key: string }): s
  */
 export const make: Effect.Effect<Operations> = Effect.sync(() => {
   const tenants = new Map<string, TenantSpace>()
+  const budgets = new Map<string, ReadonlyArray<BudgetRow>>()
+  const records = new Map<string, IdempotencyRow>()
   const owners = new Map<ReservationId, TenantSpace>()
   const exclusive = Semaphore.makeUnsafe(1)
 
@@ -93,58 +93,31 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
     return space
   }
 
-  const load = (keys: ReadonlyArray<Key>, now: number): Rows => {
-    const rows = {
-      tenants: new Array<TenantRow>(),
-      budgets: new Array<BudgetRow>(),
-      reservations: new Array<ReservationRow>(),
-      records: new Array<IdempotencyRow>(),
-      due: new Array<ReservationRow>()
+  const load = (keys: Keys, view: View, now: number): void => {
+    for (const tenant of keys.tenants) {
+      const space = spaceOf(tenant)
+      view.loadedTenant(space.row, space.due.due(now))
     }
-    for (const key of keys) {
-      switch (key._tag) {
-        case "Tenant":
-          rows.tenants.push(spaceOf(key.tenant).row)
-          break
-        case "Budgets": {
-          const found = spaceOf(key.tenant).budgets.get(key.scope)
-          if (found !== undefined) rows.budgets.push(...found)
-          break
-        }
-        case "Reservation": {
-          const found = owners.get(key.id)?.reservations.get(key.id)
-          if (found !== undefined) rows.reservations.push(found)
-          break
-        }
-        case "Record": {
-          const found = spaceOf(key.tenant).records.get(recordKey(key))
-          if (found !== undefined) rows.records.push(found)
-          break
-        }
-        case "Due":
-          rows.due.push(...spaceOf(key.tenant).due.due(now))
-          break
-      }
-    }
-    return rows
+    for (const scope of keys.scopes) view.loadedScope(scope, budgets.get(scope) ?? [])
+    for (const id of keys.reservations) view.loadedReservation(id, owners.get(id)?.reservations.get(id))
+    for (const key of keys.records) view.loadedRecord(key, records.get(key.id))
   }
 
   const write = (writes: Writes): void => {
     for (const row of writes.tenants) spaceOf(row.tenant).row = row
     for (const row of writes.budgets) {
-      const budgets = spaceOf(row.tenant).budgets
-      const others = (budgets.get(row.scope) ?? []).filter((other) => other.unit !== row.unit)
-      budgets.set(row.scope, [...others, row])
+      budgets.set(row.scope, replaceUnit(budgets.get(row.scope) ?? [], row))
+      spaceOf(row.tenant).scopes.add(row.scope)
     }
     for (const row of writes.reservations) {
       const space = spaceOf(row.tenant)
       const before = space.reservations.get(row.id)
-      if (before?.status === "ACTIVE") space.due.remove(before)
+      if (before === undefined) owners.set(row.id, space)
+      else if (before.status === "ACTIVE") space.due.remove(before)
       if (row.status === "ACTIVE") space.due.add(row)
       space.reservations.set(row.id, row)
-      owners.set(row.id, space)
     }
-    for (const row of writes.records) spaceOf(row.tenant).records.set(recordKey(row), row)
+    for (const row of writes.records) records.set(row.id, row)
     for (const entry of writes.entries) spaceOf(entry.tenant).entries.push(entry)
   }
 
@@ -165,12 +138,13 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
         for (const name of names) now = Math.max(now, tenants.get(name)?.row.lastTimeMs ?? 0)
         return body({
           now,
-          load: (keys) => Effect.sync(() => load(keys, now)),
+          load: (keys, view) => Effect.sync(() => load(keys, view, now)),
           write: (writes) => Effect.sync(() => write(writes)),
           budgets: (tenant, query, page) =>
             Effect.sync(() => {
-              const rows = Array.from(spaceOf(tenant).budgets.values()).flat()
-                .filter((row) => Listing.hasSegments(row.scope, query))
+              const rows = Array.from(spaceOf(tenant).scopes)
+                .filter((scope) => Listing.hasSegments(scope, query))
+                .flatMap((scope) => budgets.get(scope) ?? [])
                 .sort(Listing.compareBudgets)
               return pageOf(rows, page)
             }),
@@ -208,13 +182,13 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
             dropped++
           }
         }
-        for (const [key, row] of space.records) {
-          const settled = row.operation === "commit" || row.operation === "release"
-          const needed = settled && row.reservationId !== undefined && space.reservations.has(row.reservationId)
-          if (now > row.keepUntilMs && !needed) {
-            space.records.delete(key)
-            dropped++
-          }
+      }
+      for (const [id, row] of records) {
+        const settled = row.operation === "commit" || row.operation === "release"
+        const needed = settled && row.reservationId !== undefined && owners.has(row.reservationId)
+        if (now > row.keepUntilMs && !needed) {
+          records.delete(id)
+          dropped++
         }
       }
       return dropped

@@ -122,15 +122,38 @@ export interface FundReply {
 export type Reply = DecideReply | ReserveReply | CommitReply | ReleaseReply | ExtendReply | EventReply | FundReply
 
 /**
+ * Names an idempotency record: the tenant, the operation and the key, and the three as one text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RecordKey {
+  readonly id: string
+  readonly tenant: string
+  readonly operation: Operation
+  readonly key: string
+}
+
+/**
+ * Names the record of a key.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const recordKey = (tenant: string, operation: Operation, key: string): RecordKey => ({
+  id: `${tenant}/${operation}/${key}`,
+  tenant,
+  operation,
+  key
+})
+
+/**
  * Remembers that a key was used: for what payload, and what was answered.
  *
  * @category models
  * @since 0.1.0
  */
-export interface IdempotencyRow {
-  readonly tenant: string
-  readonly operation: Operation
-  readonly key: string
+export interface IdempotencyRow extends RecordKey {
   readonly digest: string
   readonly reply: Reply
   /** The reservation the reply is about, where there is one. */
@@ -153,7 +176,7 @@ export type EntryKind =
   | "EXPIRE"
   | "EVENT"
   | "CREATE"
-  | "STATUS"
+  | "UPDATE"
   | "CREDIT"
   | "DEBIT"
   | "RESET"

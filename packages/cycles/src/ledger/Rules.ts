@@ -29,13 +29,26 @@ import type {
   EntryKind,
   FundReply,
   IdempotencyRow,
-  Operation,
+  RecordKey,
   Reply,
   ReservationRow
 } from "./Model.ts"
 import { deadline, remaining } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
-import type { Key, View } from "./View.ts"
+import type { Missing, View } from "./View.ts"
+
+/**
+ * A change to a budget that moves no money: its status (a closed one stays closed) or its overdraft limit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UpdateRequest {
+  readonly scope: string
+  readonly unit: Unit
+  readonly status?: BudgetStatus | undefined
+  readonly overdraftLimit?: AnyAmount | undefined
+}
 
 /**
  * Who asks, and in the course of what.
@@ -48,6 +61,8 @@ export interface Cause {
   readonly actor: string
   readonly requestId: string | undefined
   readonly traceId: string | undefined
+  /** Whether replies show the budgets after the change. */
+  readonly balances: boolean
 }
 
 /**
@@ -80,6 +95,13 @@ export interface FundRequest {
   readonly spent?: AnyAmount
 }
 
+/** A command that remembers its answer: under which key, and for what payload. */
+interface Remembered {
+  readonly cause: Cause
+  readonly record: RecordKey
+  readonly digest: string
+}
+
 /**
  * What can be asked of a ledger, checked for shape, with everything that is not a question of rules already chosen: ids,
  * digests, scopes.
@@ -88,61 +110,31 @@ export interface FundRequest {
  * @since 0.1.0
  */
 export type Command =
-  | {
-    readonly _tag: "Decide"
-    readonly cause: Cause
-    readonly request: DecideRequest
-    readonly scopes: ReadonlyArray<string>
-    readonly digest: string
-  }
-  | {
+  | Remembered & { readonly _tag: "Decide"; readonly request: DecideRequest; readonly scopes: ReadonlyArray<string> }
+  | Remembered & {
     readonly _tag: "Reserve"
-    readonly cause: Cause
     readonly request: ReserveRequest
     readonly scopes: ReadonlyArray<string>
-    readonly digest: string
     readonly id: ReservationId
   }
-  | {
-    readonly _tag: "Commit"
-    readonly cause: Cause
-    readonly id: ReservationId
-    readonly request: CommitRequest
-    readonly digest: string
-  }
-  | {
-    readonly _tag: "Release"
-    readonly cause: Cause
-    readonly id: ReservationId
-    readonly request: ReleaseRequest
-    readonly digest: string
-  }
-  | {
+  | Remembered & { readonly _tag: "Commit"; readonly id: ReservationId; readonly request: CommitRequest }
+  | Remembered & { readonly _tag: "Release"; readonly id: ReservationId; readonly request: ReleaseRequest }
+  | Remembered & {
     readonly _tag: "Extend"
-    readonly cause: Cause
     readonly id: ReservationId
     readonly request: ExtendRequest
-    readonly digest: string
     readonly maxExtensions: number
   }
-  | {
+  | Remembered & {
     readonly _tag: "Event"
-    readonly cause: Cause
     readonly request: EventRequest
     readonly scopes: ReadonlyArray<string>
-    readonly digest: string
     readonly id: EventId
   }
+  | Remembered & { readonly _tag: "Fund"; readonly request: FundRequest }
   | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
   | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
-  | {
-    readonly _tag: "SetStatus"
-    readonly cause: Cause
-    readonly scope: string
-    readonly unit: Unit
-    readonly status: BudgetStatus
-  }
-  | { readonly _tag: "Fund"; readonly cause: Cause; readonly request: FundRequest; readonly digest: string }
+  | { readonly _tag: "UpdateBudget"; readonly cause: Cause; readonly request: UpdateRequest }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
 
 /**
@@ -182,56 +174,50 @@ const KEEP_SETTLED_MS = 30 * DAY_MS
 const KEEP_MS = DAY_MS
 
 /**
- * What a command needs to see. Asked again once those rows are in the view, since some rows name others.
+ * Asks for what a command needs to see and the view does not have. Asked again once those rows are there, since some rows name
+ * others.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const keys = (command: Command, view: View): ReadonlyArray<Key> => {
-  const tenant = command.cause.tenant
-  const atScopes = (scopes: ReadonlyArray<string>): ReadonlyArray<Key> =>
-    scopes.map((scope) => ({ _tag: "Budgets", tenant, scope }))
-  const byId = (operation: Operation, id: ReservationId, key: IdempotencyKey): ReadonlyArray<Key> => [
-    { _tag: "Reservation", id },
-    { _tag: "Record", tenant, operation, key },
-    ...atScopes(view.reservation(id)?.budgeted ?? [])
-  ]
+export const keys = (command: Command, view: View, missing: Missing): void => {
   switch (command._tag) {
     case "Decide":
-      return [
-        { _tag: "Record", tenant, operation: "decide", key: command.request.idempotencyKey },
-        ...atScopes(command.scopes)
-      ]
+    case "Event":
+      missing.record(command.record)
+      for (const scope of command.scopes) missing.scope(scope)
+      return
     case "Reserve": {
-      const key = command.request.idempotencyKey
-      const id = view.record(tenant, "reserve", key)?.reservationId
-      return [
-        { _tag: "Record", tenant, operation: "reserve", key },
-        ...(id === undefined ? [] : [{ _tag: "Reservation", id } as const]),
-        ...atScopes(command.scopes)
-      ]
+      missing.record(command.record)
+      const first = view.record(command.record)?.reservationId
+      if (first !== undefined) missing.reservation(first)
+      for (const scope of command.scopes) missing.scope(scope)
+      return
     }
     case "Commit":
-      return byId("commit", command.id, command.request.idempotencyKey)
     case "Release":
-      return byId("release", command.id, command.request.idempotencyKey)
-    case "Extend":
-      return byId("extend", command.id, command.request.idempotencyKey)
-    case "Event":
-      return [
-        { _tag: "Record", tenant, operation: "event", key: command.request.idempotencyKey },
-        ...atScopes(command.scopes)
-      ]
-    case "Read":
-      return [{ _tag: "Reservation", id: command.id }]
-    case "CreateBudget":
-      return atScopes([command.budget.scope])
-    case "SetStatus":
-      return atScopes([command.scope])
+    case "Extend": {
+      missing.record(command.record)
+      missing.reservation(command.id)
+      const reservation = view.reservation(command.id)
+      if (reservation !== undefined) { for (const scope of reservation.budgeted) missing.scope(scope) }
+      return
+    }
     case "Fund":
-      return [{ _tag: "Record", tenant, operation: "fund", key: fundKey(command.request) }, ...atScopes([command.request.scope])]
+      missing.record(command.record)
+      missing.scope(command.request.scope)
+      return
+    case "Read":
+      missing.reservation(command.id)
+      return
+    case "CreateBudget":
+      missing.scope(command.budget.scope)
+      return
+    case "UpdateBudget":
+      missing.scope(command.request.scope)
+      return
     case "Sweep":
-      return []
+      return
   }
 }
 
@@ -259,8 +245,8 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideRead(view, command)
     case "CreateBudget":
       return decideCreate(view, command)
-    case "SetStatus":
-      return decideStatus(view, command)
+    case "UpdateBudget":
+      return decideUpdate(view, command)
     case "Fund":
       return decideFund(view, command, now)
     case "Sweep":
@@ -287,18 +273,14 @@ export const expire = (view: View, row: ReservationRow): Change => ({
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The first reply again, a refusal for another payload under the same key, or nothing for a new key. */
-const replay = (
-  view: View,
-  tenant: string,
-  operation: Operation,
-  key: string,
-  digest: string,
-  now: number
-): Verdict | undefined => {
-  const record = view.record(tenant, operation, key)
+const replay = (view: View, command: Remembered, now: number): Verdict | undefined => {
+  const record = view.record(command.record)
   if (record === undefined) return undefined
-  if (record.digest !== digest) {
-    return refused({ code: "IDEMPOTENCY_MISMATCH", reason: `key "${key}" was used for another ${operation}` })
+  if (record.digest !== command.digest) {
+    return refused({
+      code: "IDEMPOTENCY_MISMATCH",
+      reason: `key "${record.key}" was used for another ${record.operation}`
+    })
   }
   return { _tag: "Done", reply: observed(view, record, now), change: undefined, record: undefined }
 }
@@ -311,22 +293,27 @@ const observed = (view: View, record: IdempotencyRow, now: number): Reply => {
   return { ...reply, remainingTtlMs: active ? Math.max(0, reply.expiresAtMs - now) : 0 }
 }
 
-const recorded = (
-  command: { readonly cause: Cause; readonly digest: string },
-  operation: Operation,
-  key: string,
+const done = (
+  command: Remembered,
   reply: Reply,
+  change: Change | undefined,
   keepUntilMs: number,
   reservationId?: ReservationId
-): IdempotencyRow => ({
-  tenant: command.cause.tenant,
-  operation,
-  key,
-  digest: command.digest,
-  reply,
-  reservationId,
-  keepUntilMs
-})
+): Verdict => {
+  const { id, key, operation, tenant } = command.record
+  return {
+    _tag: "Done",
+    reply,
+    change,
+    record: { id, tenant, operation, key, digest: command.digest, reply, reservationId, keepUntilMs }
+  }
+}
+
+/** The budgets after a change, for a reply; left out where the principal does not want them. */
+const shown = (cause: Cause, budgets: ReadonlyArray<BudgetChange>): { readonly balances?: ReadonlyArray<Balance> } =>
+  cause.balances ? { balances: budgets.map(({ after }) => balanceOf(after)) } : nothing
+
+const nothing = {}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // admission
@@ -399,26 +386,21 @@ const isDenial = (code: Refusal["code"]): code is Refusal["code"] & KnownReason 
 
 /** Specification: operation `decide`. */
 const decideDecide = (view: View, command: Command & { readonly _tag: "Decide" }, now: number): Verdict => {
-  const { cause, digest, request, scopes } = command
-  const again = replay(view, cause.tenant, "decide", request.idempotencyKey, digest, now)
+  const { request, scopes } = command
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const evaluated = evaluate(view, scopes, request.estimate)
   if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
   const reply: DecideReply = Result.isSuccess(evaluated)
     ? { decision: "ALLOW", affectedScopes: scopes }
     : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes }
-  return {
-    _tag: "Done",
-    reply,
-    change: undefined,
-    record: recorded(command, "decide", request.idempotencyKey, reply, now + KEEP_MS)
-  }
+  return done(command, reply, undefined, now + KEEP_MS)
 }
 
 /** Specification: operation `createReservation`, with DRY-RUN RESPONSE RULES. */
 const decideReserve = (view: View, command: Command & { readonly _tag: "Reserve" }, now: number): Verdict => {
-  const { cause, digest, id, request, scopes } = command
-  const again = replay(view, cause.tenant, "reserve", request.idempotencyKey, digest, now)
+  const { cause, id, request, scopes } = command
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const estimate = request.estimate
   const evaluated = evaluate(view, scopes, estimate)
@@ -431,15 +413,10 @@ const decideReserve = (view: View, command: Command & { readonly _tag: "Reserve"
         affectedScopes: scopes,
         scopePath,
         reserved: estimate,
-        balances: evaluated.success.map(balanceOf)
+        ...(cause.balances ? { balances: evaluated.success.map(balanceOf) } : nothing)
       }
       : { decision: "DENY", affectedScopes: scopes, scopePath, reasonCode: evaluated.failure.code }
-    return {
-      _tag: "Done",
-      reply,
-      change: undefined,
-      record: recorded(command, "reserve", request.idempotencyKey, reply, now + KEEP_MS)
-    }
+    return done(command, reply, undefined, now + KEEP_MS)
   }
   if (Result.isFailure(evaluated)) return refused(evaluated.failure)
   const budgets = evaluated.success.map((before): BudgetChange => ({
@@ -452,7 +429,7 @@ const decideReserve = (view: View, command: Command & { readonly _tag: "Reserve"
     tenant: cause.tenant,
     idempotencyKey: request.idempotencyKey,
     status: "ACTIVE",
-    subject: request.subject,
+    subject: request.subject.tenant === undefined ? { tenant: cause.tenant, ...request.subject } : request.subject,
     action: request.action,
     estimate,
     scopes,
@@ -477,21 +454,15 @@ const decideReserve = (view: View, command: Command & { readonly _tag: "Reserve"
     remainingTtlMs: ttlMs,
     scopePath,
     affectedScopes: scopes,
-    balances: budgets.map(({ after }) => balanceOf(after))
+    ...shown(cause, budgets)
   }
-  return {
-    _tag: "Done",
+  return done(
+    command,
     reply,
-    change: { kind: "RESERVE", budgets, reservation },
-    record: recorded(
-      command,
-      "reserve",
-      request.idempotencyKey,
-      reply,
-      Math.max(now + KEEP_MS, deadline(reservation)),
-      id
-    )
-  }
+    { kind: "RESERVE", budgets, reservation },
+    Math.max(now + KEEP_MS, deadline(reservation)),
+    id
+  )
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -534,11 +505,11 @@ const giveBack = (view: View, row: ReservationRow): ReadonlyArray<BudgetChange> 
 
 /** Specification: operation `commitReservation`, schema `CommitOveragePolicy`. */
 const decideCommit = (view: View, command: Command & { readonly _tag: "Commit" }, now: number): Verdict => {
-  const { cause, digest, id, request } = command
+  const { cause, id, request } = command
   const found = owned(view, cause, id)
   if (Result.isFailure(found)) return refused(found.failure)
   const row = found.success
-  const again = replay(view, cause.tenant, "commit", request.idempotencyKey, digest, now)
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const state = unsettled(row)
   if (state !== undefined) return refused(state)
@@ -572,34 +543,26 @@ const decideCommit = (view: View, command: Command & { readonly _tag: "Commit" }
     status: "COMMITTED",
     charged: { unit, amount: billed },
     ...(billed < held ? { released: { unit, amount: held - billed } } : undefined),
-    balances: budgets.map(({ after }) => balanceOf(after))
+    ...shown(cause, budgets)
   }
-  return {
-    _tag: "Done",
-    reply,
-    change: {
-      kind: "COMMIT",
-      budgets,
-      reservation: {
-        ...row,
-        status: "COMMITTED",
-        charged: reply.charged,
-        metrics: request.metrics,
-        committedMetadata: request.metadata,
-        finalizedAtMs: now
-      }
-    },
-    record: recorded(command, "commit", request.idempotencyKey, reply, now + KEEP_SETTLED_MS, id)
+  const reservation: ReservationRow = {
+    ...row,
+    status: "COMMITTED",
+    charged: reply.charged,
+    metrics: request.metrics,
+    committedMetadata: request.metadata,
+    finalizedAtMs: now
   }
+  return done(command, reply, { kind: "COMMIT", budgets, reservation }, now + KEEP_SETTLED_MS, id)
 }
 
 /** Specification: operation `releaseReservation`. */
 const decideRelease = (view: View, command: Command & { readonly _tag: "Release" }, now: number): Verdict => {
-  const { cause, digest, id, request } = command
+  const { cause, id } = command
   const found = owned(view, cause, id)
   if (Result.isFailure(found)) return refused(found.failure)
   const row = found.success
-  const again = replay(view, cause.tenant, "release", request.idempotencyKey, digest, now)
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const state = unsettled(row)
   if (state !== undefined) return refused(state)
@@ -607,23 +570,19 @@ const decideRelease = (view: View, command: Command & { readonly _tag: "Release"
   const reply: ReleaseReply = {
     status: "RELEASED",
     released: row.estimate,
-    balances: budgets.map(({ after }) => balanceOf(after))
+    ...shown(cause, budgets)
   }
-  return {
-    _tag: "Done",
-    reply,
-    change: { kind: "RELEASE", budgets, reservation: { ...row, status: "RELEASED", finalizedAtMs: now } },
-    record: recorded(command, "release", request.idempotencyKey, reply, now + KEEP_SETTLED_MS, id)
-  }
+  const reservation: ReservationRow = { ...row, status: "RELEASED", finalizedAtMs: now }
+  return done(command, reply, { kind: "RELEASE", budgets, reservation }, now + KEEP_SETTLED_MS, id)
 }
 
 /** Specification: operation `extendReservation`. Grace is for settling, not for extending. */
 const decideExtend = (view: View, command: Command & { readonly _tag: "Extend" }, now: number): Verdict => {
-  const { cause, digest, id, maxExtensions, request } = command
+  const { cause, id, maxExtensions, request } = command
   const found = owned(view, cause, id)
   if (Result.isFailure(found)) return refused(found.failure)
   const row = found.success
-  const again = replay(view, cause.tenant, "extend", request.idempotencyKey, digest, now)
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const state = unsettled(row)
   if (state !== undefined) return refused(state)
@@ -638,18 +597,10 @@ const decideExtend = (view: View, command: Command & { readonly _tag: "Extend" }
     status: "ACTIVE",
     expiresAtMs,
     remainingTtlMs: Math.max(0, expiresAtMs - now),
-    balances: budgeted(view, row).map(balanceOf)
+    ...(cause.balances ? { balances: budgeted(view, row).map(balanceOf) } : nothing)
   }
-  return {
-    _tag: "Done",
-    reply,
-    change: {
-      kind: "EXTEND",
-      budgets: [],
-      reservation: { ...row, expiresAtMs, extensions: row.extensions + 1 }
-    },
-    record: recorded(command, "extend", request.idempotencyKey, reply, now + KEEP_MS, id)
-  }
+  const reservation: ReservationRow = { ...row, expiresAtMs, extensions: row.extensions + 1 }
+  return done(command, reply, { kind: "EXTEND", budgets: [], reservation }, now + KEEP_MS, id)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -658,8 +609,8 @@ const decideExtend = (view: View, command: Command & { readonly _tag: "Extend" }
 
 /** Specification: operation `createEvent`. Debt and an over-limit flag do not refuse what has already happened. */
 const decideEvent = (view: View, command: Command & { readonly _tag: "Event" }, now: number): Verdict => {
-  const { cause, digest, id, request, scopes } = command
-  const again = replay(view, cause.tenant, "event", request.idempotencyKey, digest, now)
+  const { cause, id, request, scopes } = command
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const { actual } = request
   const policy = request.overagePolicy ?? DEFAULT_OVERAGE_POLICY
@@ -687,14 +638,9 @@ const decideEvent = (view: View, command: Command & { readonly _tag: "Event" }, 
     status: "APPLIED",
     eventId: id,
     ...(billed < actual.amount ? { charged: { unit: actual.unit, amount: billed } } : undefined),
-    balances: budgets.map(({ after }) => balanceOf(after))
+    ...shown(cause, budgets)
   }
-  return {
-    _tag: "Done",
-    reply,
-    change: { kind: "EVENT", budgets, eventId: id },
-    record: recorded(command, "event", request.idempotencyKey, reply, now + KEEP_SETTLED_MS)
-  }
+  return done(command, reply, { kind: "EVENT", budgets, eventId: id }, now + KEEP_SETTLED_MS)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -792,28 +738,31 @@ const decideCreate = (view: View, command: Command & { readonly _tag: "CreateBud
 const noBudget = (scope: string, unit: Unit): Verdict =>
   refused({ code: "BUDGET_NOT_FOUND", scope, unit, reason: `Budget not found for provided scope: ${scope}` })
 
-const decideStatus = (view: View, command: Command & { readonly _tag: "SetStatus" }): Verdict => {
-  const before = view.budget(command.scope, command.unit)
-  if (before === undefined) return noBudget(command.scope, command.unit)
-  if (before.status === command.status) {
-    return { _tag: "Done", reply: balanceOf(before), change: undefined, record: undefined }
+/** Lowering the overdraft limit below the debt sets the over-limit flag; raising it never clears one, funding does. */
+const decideUpdate = (view: View, command: Command & { readonly _tag: "UpdateBudget" }): Verdict => {
+  const { overdraftLimit, scope, status, unit } = command.request
+  const before = view.budget(scope, unit)
+  if (before === undefined) return noBudget(scope, unit)
+  if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit })
+  const limit = overdraftLimit?.amount ?? before.overdraftLimit
+  const after: BudgetRow = {
+    ...before,
+    status: status ?? before.status,
+    overdraftLimit: limit,
+    overLimit: before.overLimit || before.debt > limit
   }
-  if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope: before.scope, unit: before.unit })
-  const after: BudgetRow = { ...before, status: command.status }
   return {
     _tag: "Done",
     reply: balanceOf(after),
-    change: { kind: "STATUS", budgets: [{ before, after }] },
+    change: { kind: "UPDATE", budgets: [{ before, after }] },
     record: undefined
   }
 }
 
-const fundKey = (request: FundRequest): string => `${request.scope} ${request.amount.unit} ${request.idempotencyKey}`
-
 /** Source: `cycles-governance-admin-v0.1.25.yaml`, operation `fundBudget`; debt first, as `cycles-protocol-v0.yaml` demands. */
 const decideFund = (view: View, command: Command & { readonly _tag: "Fund" }, now: number): Verdict => {
-  const { cause, digest, request } = command
-  const again = replay(view, cause.tenant, "fund", fundKey(request), digest, now)
+  const { request } = command
+  const again = replay(view, command, now)
   if (again !== undefined) return again
   const { amount: x, unit } = request.amount
   const before = view.budget(request.scope, unit)
@@ -852,12 +801,7 @@ const decideFund = (view: View, command: Command & { readonly _tag: "Fund" }, no
   }
   const after = { ...funded, overLimit: stillOverLimit(funded, request.operation) }
   const reply: FundReply = { previous: balanceOf(before), balance: balanceOf(after) }
-  return {
-    _tag: "Done",
-    reply,
-    change: { kind: request.operation, budgets: [{ before, after }] },
-    record: recorded(command, "fund", fundKey(request), reply, now + KEEP_MS)
-  }
+  return done(command, reply, { kind: request.operation, budgets: [{ before, after }] }, now + KEEP_MS)
 }
 
 const fund = (row: BudgetRow, operation: FundOperation, x: bigint, spent: bigint): BudgetRow => {

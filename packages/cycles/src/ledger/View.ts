@@ -5,39 +5,23 @@
  */
 import type { Unit } from "../protocol/Amount.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
-import type { BudgetRow, Entry, IdempotencyRow, Operation, ReservationRow, TenantRow } from "./Model.ts"
+import type { BudgetRow, Entry, IdempotencyRow, RecordKey, ReservationRow, TenantRow } from "./Model.ts"
 
 /**
- * Names what a transaction must load.
+ * What a transaction must load, by kind.
  *
- * - `Tenant`: the tenant's row
- * - `Budgets`: the budgets of one scope, in every unit
- * - `Reservation`: one reservation
- * - `Record`: one idempotency record
- * - `Due`: the tenant's ACTIVE reservations whose grace has ended
+ * - `tenants`: their rows, and their ACTIVE reservations whose grace has ended
+ * - `scopes`: the budgets of each scope, in every unit
+ * - `reservations`, `records`: one row each
  *
  * @category models
  * @since 0.1.0
  */
-export type Key =
-  | { readonly _tag: "Tenant"; readonly tenant: string }
-  | { readonly _tag: "Budgets"; readonly tenant: string; readonly scope: string }
-  | { readonly _tag: "Reservation"; readonly id: ReservationId }
-  | { readonly _tag: "Record"; readonly tenant: string; readonly operation: Operation; readonly key: string }
-  | { readonly _tag: "Due"; readonly tenant: string }
-
-/**
- * The rows that were found for some keys. What is not among them does not exist.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Rows {
-  readonly tenants: ReadonlyArray<TenantRow>
-  readonly budgets: ReadonlyArray<BudgetRow>
-  readonly reservations: ReadonlyArray<ReservationRow>
-  readonly records: ReadonlyArray<IdempotencyRow>
-  readonly due: ReadonlyArray<ReservationRow>
+export interface Keys {
+  readonly tenants: ReadonlyArray<string>
+  readonly scopes: ReadonlyArray<string>
+  readonly reservations: ReadonlyArray<ReservationId>
+  readonly records: ReadonlyArray<RecordKey>
 }
 
 /**
@@ -54,129 +38,147 @@ export interface Writes {
   readonly entries: ReadonlyArray<Entry>
 }
 
-const recordKey = (tenant: string, operation: Operation, key: string): string => `${tenant}/${operation}/${key}`
-
 /**
- * Makes an empty view.
+ * The keys that are asked for and whose rows are not in the view yet.
  *
- * @category constructors
+ * @category models
  * @since 0.1.0
  */
-export const make = (): View => new View()
+export class Missing implements Keys {
+  readonly tenants: Array<string> = []
+  readonly scopes: Array<string> = []
+  readonly reservations: Array<ReservationId> = []
+  readonly records: Array<RecordKey> = []
+  private readonly view: View
+
+  constructor(view: View) {
+    this.view = view
+  }
+
+  get isEmpty(): boolean {
+    return this.tenants.length === 0 && this.scopes.length === 0 && this.reservations.length === 0 &&
+      this.records.length === 0
+  }
+
+  tenant(tenant: string): void {
+    if (!this.view.knowsTenant(tenant)) this.tenants.push(tenant)
+  }
+
+  scope(scope: string): void {
+    if (!this.view.knowsScope(scope) && !this.scopes.includes(scope)) this.scopes.push(scope)
+  }
+
+  reservation(id: ReservationId): void {
+    if (!this.view.knowsReservation(id)) this.reservations.push(id)
+  }
+
+  record(key: RecordKey): void {
+    if (!this.view.knowsRecord(key)) this.records.push(key)
+  }
+}
+
+const none: ReadonlyArray<never> = []
 
 /**
+ * What a transaction sees. A store fills it by the `loaded…` methods, with `undefined` or an empty list for what does not
+ * exist; the rules read it; changes go in by the `put…` and `add…` methods and come out, net, of {@link View.writes}.
+ *
  * @category models
  * @since 0.1.0
  */
 export class View {
   private readonly tenants = new Map<string, TenantRow>()
+  private readonly due = new Map<string, ReadonlyArray<ReservationRow>>()
   private readonly budgets = new Map<string, ReadonlyArray<BudgetRow>>()
   private readonly reservations = new Map<ReservationId, ReservationRow | undefined>()
   private readonly records = new Map<string, IdempotencyRow | undefined>()
-  private readonly due = new Map<string, ReadonlyArray<ReservationRow>>()
 
-  private readonly changedTenants = new Set<string>()
+  private readonly changedTenants = new Map<string, TenantRow>()
   private readonly changedBudgets = new Map<string, BudgetRow>()
-  private readonly changedReservations = new Set<ReservationId>()
+  private readonly changedReservations = new Map<ReservationId, ReservationRow>()
   private readonly newRecords: Array<IdempotencyRow> = []
   private readonly newEntries: Array<Entry> = []
 
-  /** Whether the rows of a key are here already, found or not. */
-  knows(key: Key): boolean {
-    switch (key._tag) {
-      case "Tenant":
-        return this.tenants.has(key.tenant)
-      case "Budgets":
-        return this.budgets.has(key.scope)
-      case "Reservation":
-        return this.reservations.has(key.id)
-      case "Record":
-        return this.records.has(recordKey(key.tenant, key.operation, key.key))
-      case "Due":
-        return this.due.has(key.tenant)
-    }
+  knowsTenant(tenant: string): boolean {
+    return this.tenants.has(tenant)
   }
 
-  /** Takes in what was found for `keys`. Rows that are here already are left as they are. */
-  add(keys: ReadonlyArray<Key>, rows: Rows): void {
-    for (const row of rows.tenants) this.tenants.set(row.tenant, row)
-    for (const key of keys) {
-      switch (key._tag) {
-        case "Tenant":
-          if (!this.tenants.has(key.tenant)) {
-            this.tenants.set(key.tenant, { tenant: key.tenant, lastTimeMs: 0, lastEntry: 0 })
-          }
-          break
-        case "Budgets":
-          this.budgets.set(key.scope, rows.budgets.filter((row) => row.scope === key.scope))
-          break
-        case "Reservation":
-          this.reservations.set(key.id, undefined)
-          break
-        case "Record":
-          this.records.set(recordKey(key.tenant, key.operation, key.key), undefined)
-          break
-        case "Due":
-          this.due.set(key.tenant, rows.due.filter((row) => row.tenant === key.tenant))
-          break
-      }
-    }
-    for (const row of rows.reservations) this.reservations.set(row.id, row)
-    for (const row of rows.records) this.records.set(recordKey(row.tenant, row.operation, row.key), row)
-    for (const row of rows.due) {
-      if (this.reservations.get(row.id) === undefined) this.reservations.set(row.id, row)
-    }
+  knowsScope(scope: string): boolean {
+    return this.budgets.has(scope)
+  }
+
+  knowsReservation(id: ReservationId): boolean {
+    return this.reservations.has(id)
+  }
+
+  knowsRecord(key: RecordKey): boolean {
+    return this.records.has(key.id)
+  }
+
+  loadedTenant(row: TenantRow, due: ReadonlyArray<ReservationRow>): void {
+    this.tenants.set(row.tenant, row)
+    this.due.set(row.tenant, due)
+    for (const reservation of due) this.reservations.set(reservation.id, reservation)
+  }
+
+  loadedScope(scope: string, rows: ReadonlyArray<BudgetRow>): void {
+    this.budgets.set(scope, rows)
+  }
+
+  loadedReservation(id: ReservationId, row: ReservationRow | undefined): void {
+    this.reservations.set(id, row)
+  }
+
+  loadedRecord(key: RecordKey, row: IdempotencyRow | undefined): void {
+    this.records.set(key.id, row)
   }
 
   tenant(tenant: string): TenantRow | undefined {
     return this.tenants.get(tenant)
   }
 
+  /** The tenant's reservations that were due when the view was loaded. */
+  dueOf(tenant: string): ReadonlyArray<ReservationRow> {
+    return this.due.get(tenant) ?? none
+  }
+
   /** The budgets of a scope, in every unit. */
   budgetsAt(scope: string): ReadonlyArray<BudgetRow> {
-    return this.budgets.get(scope) ?? []
+    return this.budgets.get(scope) ?? none
   }
 
   budget(scope: string, unit: Unit): BudgetRow | undefined {
-    return this.budgets.get(scope)?.find((row) => row.unit === unit)
+    for (const row of this.budgetsAt(scope)) {
+      if (row.unit === unit) return row
+    }
+    return undefined
   }
 
   reservation(id: ReservationId): ReservationRow | undefined {
     return this.reservations.get(id)
   }
 
-  record(tenant: string, operation: Operation, key: string): IdempotencyRow | undefined {
-    return this.records.get(recordKey(tenant, operation, key))
-  }
-
-  /** The tenant's reservations that were due when the view was loaded. */
-  dueOf(tenant: string): ReadonlyArray<ReservationRow> {
-    return this.due.get(tenant) ?? []
+  record(key: RecordKey): IdempotencyRow | undefined {
+    return this.records.get(key.id)
   }
 
   putTenant(row: TenantRow): void {
     this.tenants.set(row.tenant, row)
-    this.changedTenants.add(row.tenant)
+    this.changedTenants.set(row.tenant, row)
   }
 
   putBudget(row: BudgetRow): void {
-    const others = this.budgetsAt(row.scope)
-    this.budgets.set(
-      row.scope,
-      others.length === 1 && others[0]?.unit === row.unit
-        ? [row]
-        : [...others.filter((other) => other.unit !== row.unit), row]
-    )
+    this.budgets.set(row.scope, replaceUnit(this.budgetsAt(row.scope), row))
     this.changedBudgets.set(`${row.scope} ${row.unit}`, row)
   }
 
   putReservation(row: ReservationRow): void {
     this.reservations.set(row.id, row)
-    this.changedReservations.add(row.id)
+    this.changedReservations.set(row.id, row)
   }
 
   addRecord(row: IdempotencyRow): void {
-    this.records.set(recordKey(row.tenant, row.operation, row.key), row)
+    this.records.set(row.id, row)
     this.newRecords.push(row)
   }
 
@@ -184,24 +186,29 @@ export class View {
     this.newEntries.push(entry)
   }
 
+  get isChanged(): boolean {
+    return this.newRecords.length > 0 || this.newEntries.length > 0
+  }
+
   /** What has changed since the view was made, net. */
   writes(): Writes {
-    const tenants: Array<TenantRow> = []
-    for (const tenant of this.changedTenants) {
-      const row = this.tenants.get(tenant)
-      if (row !== undefined) tenants.push(row)
-    }
-    const reservations: Array<ReservationRow> = []
-    for (const id of this.changedReservations) {
-      const row = this.reservations.get(id)
-      if (row !== undefined) reservations.push(row)
-    }
     return {
-      tenants,
+      tenants: Array.from(this.changedTenants.values()),
       budgets: Array.from(this.changedBudgets.values()),
-      reservations,
+      reservations: Array.from(this.changedReservations.values()),
       records: this.newRecords,
       entries: this.newEntries
     }
   }
 }
+
+/**
+ * The budgets of one scope with one of them replaced, or added where there was none in its unit.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const replaceUnit = (rows: ReadonlyArray<BudgetRow>, row: BudgetRow): ReadonlyArray<BudgetRow> =>
+  rows.length === 0 || (rows.length === 1 && rows[0]?.unit === row.unit)
+    ? [row]
+    : [...rows.filter((other) => other.unit !== row.unit), row]

@@ -77,7 +77,8 @@ export interface Subject extends Schema.Schema.Type<typeof Subject> {}
  * @category combinators
  * @since 0.1.0
  */
-export const merge = (under: Subject, over: Subject): Subject => {
+export const merge = (under: Subject, over: Subject | undefined): Subject => {
+  if (over === undefined) return under
   const merged = { ...under, ...over }
   return under.dimensions !== undefined && over.dimensions !== undefined
     ? { ...merged, dimensions: { ...under.dimensions, ...over.dimensions } }

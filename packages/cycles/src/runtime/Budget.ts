@@ -38,7 +38,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { dual } from "effect/Function"
+import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type { Action } from "../protocol/Action.ts"
 import type { Amount, Unit } from "../protocol/Amount.ts"
@@ -54,7 +54,7 @@ import * as Background from "./Background.ts"
 import type { LeaseLost, Policy } from "./Heartbeat.ts"
 import * as Lease from "./Lease.ts"
 import type { Guarded } from "./Reservation.ts"
-import type { Decision, Outcome, Settlement } from "./Settlement.ts"
+import type { Decision, Outcome, Report, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
 
 // Web Crypto, which every supported runtime has; declared here so that the core needs no platform's types.
@@ -128,7 +128,7 @@ export interface Service {
   /** @internal */
   readonly keeper: Lease.Keeper
   /** Fills a request with everything it leaves open. @internal */
-  readonly complete: (request: Request<Unit>, within: Within) => Lease.Request
+  readonly complete: (request: Request<Unit>, spending: Spending) => Lease.Request
   /** @internal */
   readonly heartbeat: Policy
 }
@@ -156,8 +156,14 @@ export interface Within extends Subject {
  *
  * @internal
  */
-export const Spender: Context.Reference<Within> = Context.Reference<Within>("effect-cycles/runtime/Budget/Spender", {
-  defaultValue: () => ({})
+export interface Spending {
+  readonly subject: Subject | undefined
+  readonly tags: ReadonlyArray<string> | undefined
+}
+
+/** @internal */
+export const Spender: Context.Reference<Spending> = Context.Reference<Spending>("effect-cycles/runtime/Budget/Spender", {
+  defaultValue: () => ({ subject: undefined, tags: undefined })
 })
 
 const millis = (input: Duration.Input | undefined): number | undefined =>
@@ -191,10 +197,10 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
       heartbeatTimeoutMs: millis(options?.heartbeatTimeout) ?? 5_000,
       newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`)
     },
-    complete: (request, { tags, ...levels }) => ({
+    complete: (request, { subject: spender, tags }) => ({
       idempotencyKey: request.idempotencyKey,
-      subject: Subjects.merge(Subjects.merge(subject, levels), request.subject ?? {}),
-      action: tags === undefined || tags.length === 0
+      subject: Subjects.merge(Subjects.merge(subject, spender), request.subject),
+      action: tags === undefined
         ? request.action
         : { ...request.action, tags: Array.from(new Set([...tags, ...(request.action.tags ?? [])])) },
       estimate: Settlements.widen(request.estimate),
@@ -250,10 +256,11 @@ export const within: {
   <A, E, R>(self: Effect.Effect<A, E, R>, spender: Within): Effect.Effect<A, E, R>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, spender: Within): Effect.Effect<A, E, R> =>
   Effect.updateService(self, Spender, (outer) => {
-    const merged: Within = Subjects.merge(outer, spender)
-    return outer.tags !== undefined && spender.tags !== undefined
-      ? { ...merged, tags: [...outer.tags, ...spender.tags] }
-      : merged
+    const { tags, ...subject } = spender
+    return {
+      subject: outer.subject === undefined ? subject : Subjects.merge(outer.subject, subject),
+      tags: outer.tags === undefined ? tags : [...outer.tags, ...(tags ?? [])]
+    }
   }))
 
 /**
@@ -298,7 +305,7 @@ export const guard = <
         Lease.acquire(keeper, budget.complete(request, fiber.getRef(Spender)), restore),
         (lease) =>
           Effect.flatMap(Lease.beat(keeper, lease, policy), (beating) => {
-            const reservation = Lease.guarded<unknown, U>(lease, request.estimate)
+            const reservation = guarded<unknown, U>(lease, request.estimate)
             const work = restore(Effect.suspend(() => toEffect(body(reservation))))
             return Effect.flatMap(
               Effect.exit(policy === "interrupt" ? orLost(work, beating) : work),
@@ -355,6 +362,30 @@ export const catchDenied: {
 // ---------------------------------------------------------------------------------------------------------------------
 // the end of a guarded call
 // ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The reservation a body is given. One literal and no spread: it is made for every guarded call. The settlements know it by
+ * identity, so that one of another reservation is found out at run time too, where the types were not asked.
+ */
+const guarded = <S, U extends Unit>(lease: Lease.Lease, estimate: Amount<U>): Guarded<S, U> => {
+  const { id, reply } = lease
+  const reservation: Guarded<S, U> = {
+    id,
+    decision: reply.decision === "ALLOW_WITH_CAPS" ? "ALLOW_WITH_CAPS" : "ALLOW",
+    caps: reply.caps,
+    reserved: estimate,
+    affectedScopes: reply.affectedScopes,
+    scopePath: reply.scopePath,
+    expiresAtMs: reply.expiresAtMs,
+    "~S": identity,
+    commit: <A>(actual: Amount<U>, value?: A, report?: Report): Settlement<S, U, A> =>
+      Settlements.make({ _tag: "Commit", of: reservation, actual: Settlements.widen(actual), report, value }),
+    release: <A>(value?: A): Settlement<S, U, A> => Settlements.make({ _tag: "Release", of: reservation, value }),
+    commitFail: (actual, error, report) =>
+      Settlements.make({ _tag: "CommitFail", of: reservation, actual: Settlements.widen(actual), report, error })
+  }
+  return reservation
+}
 
 const toEffect = <S, U extends Unit, A, E2, E, R, Eff extends Effect.Effect<unknown, unknown, unknown>>(
   body: Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>

@@ -11,23 +11,25 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import type * as Types from "effect/Types"
 import type { Action } from "../protocol/Action.ts"
 import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { Operations } from "../protocol/BudgetAuthority.ts"
 import type { CommitError, EventError, ReleaseError, ReserveError } from "../protocol/CyclesError.ts"
 import * as Errors from "../protocol/CyclesError.ts"
+import type { EventRequest } from "../protocol/Event.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
 import type { JsonObject } from "../protocol/Metrics.ts"
 import type { OveragePolicy } from "../protocol/OveragePolicy.ts"
 import type { ReserveReply, ReserveRequest } from "../protocol/Reserve.ts"
 import { DEFAULT_GRACE_PERIOD_MS, DEFAULT_TTL_MS } from "../protocol/Reserve.ts"
+import type { CommitRequest } from "../protocol/Settle.ts"
 import type { Subject } from "../protocol/Subject.ts"
 import type { Background, Restore } from "./Background.ts"
 import * as Heartbeat from "./Heartbeat.ts"
-import type { Details, Guarded } from "./Reservation.ts"
-import type { Outcome, Report, Settlement } from "./Settlement.ts"
-import * as Settlements from "./Settlement.ts"
+import type { Details } from "./Reservation.ts"
+import type { Outcome, Report } from "./Settlement.ts"
 
 /** What a lease needs from the budget it belongs to. */
 export interface Keeper {
@@ -66,16 +68,20 @@ interface Timed {
   readonly receivedAtMs: number
 }
 
-const toWire = (keeper: Keeper, request: Request): ReserveRequest => ({
-  idempotencyKey: request.idempotencyKey ?? keeper.newKey(),
-  subject: request.subject,
-  action: request.action,
-  estimate: request.estimate,
-  ...(request.ttlMs === undefined ? undefined : { ttlMs: request.ttlMs }),
-  ...(request.gracePeriodMs === undefined ? undefined : { gracePeriodMs: request.gracePeriodMs }),
-  ...(request.overagePolicy === undefined ? undefined : { overagePolicy: request.overagePolicy }),
-  ...(request.metadata === undefined ? undefined : { metadata: request.metadata })
-})
+/** Absent fields stay absent: they mean the authority's defaults. */
+const toWire = (keeper: Keeper, request: Request): ReserveRequest => {
+  const wire: Types.Mutable<ReserveRequest> = {
+    idempotencyKey: request.idempotencyKey ?? keeper.newKey(),
+    subject: request.subject,
+    action: request.action,
+    estimate: request.estimate
+  }
+  if (request.ttlMs !== undefined) wire.ttlMs = request.ttlMs
+  if (request.gracePeriodMs !== undefined) wire.gracePeriodMs = request.gracePeriodMs
+  if (request.overagePolicy !== undefined) wire.overagePolicy = request.overagePolicy
+  if (request.metadata !== undefined) wire.metadata = request.metadata
+  return wire
+}
 
 /** Waits between repetitions of a request whose outcome is not known, at least as long as the authority asked for. */
 const backoff = Schedule.exponential("100 millis").pipe(
@@ -205,36 +211,26 @@ export const commitOutcome = (
   report: Report | undefined
 ): Effect.Effect<Outcome> => {
   const idempotencyKey = IdempotencyKey.make(`commit-${lease.id}`)
-  const extra = {
-    ...(report?.metrics === undefined ? undefined : { metrics: report.metrics }),
-    ...(report?.metadata === undefined ? undefined : { metadata: report.metadata })
-  }
-  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, { idempotencyKey, actual, ...extra })), {
+  const request: Types.Mutable<CommitRequest> = { idempotencyKey, actual }
+  if (report?.metrics !== undefined) request.metrics = report.metrics
+  if (report?.metadata !== undefined) request.metadata = report.metadata
+  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, request)), {
     onFailure: (error) =>
       error._tag === "ReservationExpired"
-        ? eventOutcome(keeper, lease, actual, { idempotencyKey, ...extra })
+        ? eventOutcome(keeper, lease, request)
         : settledBadly(lease.id, "commit", error),
     onSuccess: ({ charged, released }) => Effect.succeed<Outcome>({ _tag: "Committed", charged, released })
   })
 }
 
-const eventOutcome = (
-  keeper: Keeper,
-  lease: Lease,
-  actual: AnyAmount,
-  rest: { readonly idempotencyKey: IdempotencyKey }
-): Effect.Effect<Outcome> => {
+const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effect.Effect<Outcome> => {
   const { action, overagePolicy, subject } = lease.request
-  const event = keeper.authority.event({
-    subject,
-    action,
-    actual,
-    ...(overagePolicy === undefined ? undefined : { overagePolicy }),
-    ...rest
-  })
-  return Effect.matchEffect(persist(event), {
+  const event: Types.Mutable<EventRequest> = { ...commit, subject, action }
+  if (overagePolicy !== undefined) event.overagePolicy = overagePolicy
+  return Effect.matchEffect(persist(keeper.authority.event(event)), {
     onFailure: (error) => settledBadly(lease.id, "event", error),
-    onSuccess: ({ charged }) => Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? actual })
+    onSuccess: ({ charged }) =>
+      Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? commit.actual })
   })
 }
 
@@ -260,20 +256,6 @@ export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): De
   scopePath: lease.reply.scopePath,
   expiresAtMs: lease.reply.expiresAtMs
 })
-
-/** The reservation a guarded body is given: details, and the three ways to build a settlement of it. */
-export const guarded = <S, U extends Unit>(lease: Lease, estimate: Amount<U>): Guarded<S, U> => {
-  const reservation: Guarded<S, U> = {
-    ...detailsOf(lease, estimate),
-    "~S": (s) => s,
-    commit: <A>(actual: Amount<U>, value?: A, report?: Report): Settlement<S, U, A> =>
-      Settlements.make({ _tag: "Commit", of: reservation, actual: Settlements.widen(actual), report, value }),
-    release: <A>(value?: A): Settlement<S, U, A> => Settlements.make({ _tag: "Release", of: reservation, value }),
-    commitFail: (actual, error, report) =>
-      Settlements.make({ _tag: "CommitFail", of: reservation, actual: Settlements.widen(actual), report, error })
-  }
-  return reservation
-}
 
 /** The heartbeat of a lease: a fiber that ends when it is told to, and a place to look for why it could not go on. */
 export interface Beating {

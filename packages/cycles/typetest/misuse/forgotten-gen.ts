@@ -1,0 +1,13 @@
+// error: TS2322
+// phrase: Type 'string' is not assignable to type 'Settlement<
+import { Action, Amount, Budget } from "effect-cycles"
+import * as Effect from "effect/Effect"
+
+const request = { action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(10) }
+const callLlm = Effect.succeed({ text: "fine", tokens: 3 })
+
+export const answer = Budget.guard(request, () =>
+  Effect.gen(function*() {
+    const out = yield* callLlm
+    return out.text
+  }))
