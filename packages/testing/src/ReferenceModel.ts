@@ -430,6 +430,7 @@ export const rules = [
   "frozen-blocks-funding",
   "credit-repays-debt",
   "repaid-debt-is-spent",
+  "repayment-surplus-is-allocated",
   "debit-needs-remaining",
   "debit-keeps-flag",
   "funding-clears-flag",
@@ -1045,12 +1046,17 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (b.status === "FROZEN" && holds("frozen-blocks-funding")) refuse("BudgetFrozen", { scope, unit })
       if (b.status === "CLOSED") refuse("BudgetClosed", { scope, unit })
       switch (operation) {
-        case "CREDIT":
-        case "REPAY_DEBT": {
+        case "CREDIT": {
           // DEBT SEMANTICS: debt is repaid first. What was consumed on debt is thereby paid for, so it becomes spent, and
           // remaining rises by exactly what was given.
-          const r = operation === "CREDIT" && !holds("credit-repays-debt") ? 0n : min(b.debt, x)
+          const r = holds("credit-repays-debt") ? min(b.debt, x) : 0n
           write([{ budget: b, allocated: x, debt: -r, spent: holds("repaid-debt-is-spent") ? r : 0n }])
+          break
+        }
+        case "REPAY_DEBT": {
+          // fundBudget: debt -= amount; what is above the debt is added to what remains.
+          const r = min(b.debt, x)
+          write([{ budget: b, allocated: holds("repayment-surplus-is-allocated") ? x - r : x, debt: -r }])
           break
         }
         case "DEBIT": {

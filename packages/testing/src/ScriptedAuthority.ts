@@ -368,9 +368,7 @@ export const make = Effect.fnUntraced(
         const answer = behaviour === undefined
           ? send
           : Effect.flatMap(
-            Effect.forkIn(Effect.uninterruptible(Effect.interruptible(behaviour.run(send))), scope, {
-              startImmediately: true
-            }),
+            Effect.forkIn(behaviour.run(send), scope, { startImmediately: true }),
             Fiber.join
           )
         return Effect.onExit(answer, (exit) =>

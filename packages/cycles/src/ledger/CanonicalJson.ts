@@ -7,7 +7,12 @@
  * @internal
  */
 import { sha256 } from "@noble/hashes/sha2.js"
-import { utf8ToBytes } from "@noble/hashes/utils.js"
+
+// Part of every supported runtime; declared here so that the core needs no platform's types.
+declare class TextEncoder {
+  encode(text: string): Uint8Array
+  encodeInto(text: string, into: Uint8Array): { readonly written: number }
+}
 
 const plainString = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
@@ -64,4 +69,11 @@ const toHex = (bytes: Uint8Array): string => {
 /**
  * The SHA-256 of the canonical text, in hex: what is kept of a payload to recognise it again.
  */
-export const digest = (value: unknown): string => toHex(sha256(utf8ToBytes(stringify(value))))
+export const digest = (value: unknown): string => toHex(sha256(encode(stringify(value))))
+
+const encoder = new TextEncoder()
+const scratch = new Uint8Array(4_096)
+
+/** The bytes of a text, in a shared buffer where they fit: good until the next call. */
+const encode = (text: string): Uint8Array =>
+  text.length * 3 <= scratch.length ? scratch.subarray(0, encoder.encodeInto(text, scratch).written) : encoder.encode(text)

@@ -71,24 +71,24 @@ export const charge = (
     }
     const fellShort = billedOver < over && left < over &&
       (policy === "ALLOW_IF_AVAILABLE" || row.overdraftLimit === 0n)
-    const next: BudgetRow = {
+    after.push({
       ...row,
       reserved: row.reserved - held,
       spent: row.spent + min(actual, held) + funded,
       debt: row.debt + deficit,
       overLimit: row.overLimit || fellShort
-    }
-    if (!fits(next)) {
-      return Result.fail({
-        code: "INVALID_REQUEST",
-        field: "actual",
-        scope: row.scope,
-        unit: row.unit,
-        requested: actual,
-        reason: "the budget's figures would leave the range of an int64"
-      })
-    }
-    after.push(next)
+    })
+  }
+  const outOfRange = after.find((row) => !fits(row))
+  if (outOfRange !== undefined) {
+    return Result.fail({
+      code: "INVALID_REQUEST",
+      field: "actual",
+      scope: outOfRange.scope,
+      unit: outOfRange.unit,
+      requested: actual,
+      reason: "the budget's figures would leave the range of an int64"
+    })
   }
   return Result.succeed({ charged: min(actual, held) + billedOver, after })
 }

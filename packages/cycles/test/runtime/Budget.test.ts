@@ -1,4 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
+import { NoLeaks } from "@effect-cycles/testing"
+import { assert, describe } from "@effect/vitest"
 import { Action, Amount, Budget, BudgetAuthority, Ledger, Reservation } from "effect-cycles"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,7 +24,7 @@ const figures = Effect.gen(function*() {
 })
 
 describe("Budget.guard", () => {
-  it.effect("commits what the body returns, whichever of the three forms the body has", () =>
+  NoLeaks.effect("commits what the body returns, whichever of the three forms the body has", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Budget.guard(request, (r) => Effect.succeed(r.commit(Amount.tokens(1), "lambda"))), "lambda")
       assert.strictEqual(
@@ -44,7 +45,7 @@ describe("Budget.guard", () => {
       assert.deepStrictEqual(yield* figures, { remaining: 94n, reserved: 0n, spent: 6n })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("releases on release, failure, defect and interrupt, and charges a commitFail", () =>
+  NoLeaks.effect("releases on release, failure, defect and interrupt, and charges a commitFail", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Budget.guard(request, (r) => Effect.succeed(r.release("free"))), "free")
       assert.deepStrictEqual(yield* Effect.exit(Budget.guard(request, () => Effect.fail("boom" as const))), Exit.fail("boom" as const))
@@ -61,7 +62,7 @@ describe("Budget.guard", () => {
       assert.deepStrictEqual(yield* figures, { remaining: 93n, reserved: 0n, spent: 7n })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("denies as a typed error that says what there was", () =>
+  NoLeaks.effect("denies as a typed error that says what there was", () =>
     Effect.gen(function*() {
       let ran = false
       const denied = yield* Budget.guard({ action, estimate: Amount.tokens(101) }, (r) => {
@@ -78,7 +79,7 @@ describe("Budget.guard", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("refuses the settlement of another reservation at run time too", () =>
+  NoLeaks.effect("refuses the settlement of another reservation at run time too", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(
         // What the types refuse, plain JavaScript can still write.
@@ -90,7 +91,7 @@ describe("Budget.guard", () => {
 })
 
 describe("Reservation", () => {
-  it.effect("is released by its scope, committed once, and says so the second time", () =>
+  NoLeaks.effect("is released by its scope, committed once, and says so the second time", () =>
     Effect.gen(function*() {
       yield* Effect.scoped(Reservation.make(request))
       assert.deepStrictEqual(yield* figures, { remaining: 100n, reserved: 0n, spent: 0n })
@@ -105,7 +106,7 @@ describe("Reservation", () => {
 })
 
 describe("heartbeat", () => {
-  it.effect("keeps a lease alive far beyond its ttl", () =>
+  NoLeaks.effect("keeps a lease alive far beyond its ttl", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(
         Budget.guard({ ...request, ttl: "30 seconds" }, (r) => Effect.as(Effect.sleep("2 minutes"), r.commit(Amount.tokens(9))))
