@@ -9,6 +9,7 @@
 import type { TestContext } from "@effect/vitest"
 import { it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
@@ -64,8 +65,9 @@ export const check = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E
     return Effect.gen(function*() {
       const exit = yield* Fiber.await(yield* counted)
       const timers = (): number => liveTimers() - timersBefore
-      for (let turn = 0; turn < TURNS && (running > 0 || timers() > 0); turn++) yield* Effect.yieldNow
-      if (running > 0 || timers() > 0) {
+      for (let turn = 0; Exit.isSuccess(exit) && turn < TURNS && (running > 0 || timers() > 0); turn++) yield* Effect.yieldNow
+      // A test that failed need not have cleaned up; its own failure says more.
+      if (Exit.isSuccess(exit) && (running > 0 || timers() > 0)) {
         return yield* Effect.die(
           new Error(`The test has ended, but ${running} of its fibers and ${Math.max(0, timers())} timers go on`)
         )

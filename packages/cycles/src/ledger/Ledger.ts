@@ -697,8 +697,6 @@ const makeAuthority = (options: {
       prepare("reservations:list", undefined, id, (cause) => Result.succeed(execute({ _tag: "Read", cause, id }))),
     balances: (query) =>
       prepare("balances:read", flaws.balances, query, (cause) => {
-        const foreign = ownTenant(query)
-        if (foreign !== undefined) return Result.fail(foreign)
         if (!levels.some((level) => query[level] !== undefined)) {
           return Result.fail({
             code: "INVALID_REQUEST",
@@ -708,6 +706,8 @@ const makeAuthority = (options: {
         }
         const after = Listing.fromCursor(query)
         if (Result.isFailure(after)) return Result.fail(after.failure)
+        const foreign = ownTenant(query)
+        if (foreign !== undefined) return Result.fail(foreign)
         const limit = query.limit ?? DEFAULT_LIMIT
         return Result.succeed(Effect.map(
           list(cause, (tx) => tx.budgets(tenant, query, { after: after.success, limit: limit + 1 })),
@@ -726,12 +726,12 @@ const makeAuthority = (options: {
       }),
     reservations: (query) =>
       prepare("reservations:list", flaws.reservations, query, (cause) => {
-        const foreign = ownTenant(query)
-        if (foreign !== undefined) return Result.fail(foreign)
         const backwards = backwardsWindow(query)
         if (backwards !== undefined) return Result.fail(backwards)
         const after = Listing.fromCursor(query)
         if (Result.isFailure(after)) return Result.fail(after.failure)
+        const foreign = ownTenant(query)
+        if (foreign !== undefined) return Result.fail(foreign)
         const limit = query.limit ?? DEFAULT_LIMIT
         return Result.succeed(Effect.map(
           list(cause, (tx) => tx.reservations(tenant, query, { after: after.success, limit: limit + 1 })),
