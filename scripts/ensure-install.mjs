@@ -1,8 +1,8 @@
 // Makes `npm test` and `npm run demo` work on a fresh clone: checks the Node version, and installs when what is
 // installed is not what package-lock.json says. Plain Node, because nothing may be installed yet.
 //
-// `npm install --no-save` takes the versions of the lock file and does not touch it, as `npm ci` would; but `npm ci` refuses
-// a lock file without the optional packages of every other platform, and not every registry has those.
+// `npm ci` refuses a lock file without the optional packages of every other platform, and not every registry has those. Then
+// `npm install --no-save` does the same: it takes the versions of the lock file and does not touch it.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -27,17 +27,21 @@ const isInstalled = () => {
   ) && Object.keys(installed).every((path) => path in wanted)
 }
 
-const install = () => {
-  console.error(`${existsSync(`${root}node_modules`) ? "node_modules is out of date" : "first run"}: installing`)
-  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]
-  const npm = process.env.npm_execpath
-  const [command, allArgs] = npm === undefined ? ["npm", args] : [process.execPath, [npm, ...args]]
-  const done = spawnSync(command, allArgs, {
+const npm = (...args) => {
+  const all = [...args, "--no-audit", "--no-fund", "--loglevel=error"]
+  const path = process.env.npm_execpath
+  return spawnSync(path === undefined ? "npm" : process.execPath, path === undefined ? all : [path, ...all], {
     cwd: root,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
-    shell: npm === undefined && process.platform === "win32"
+    shell: path === undefined && process.platform === "win32"
   })
+}
+
+const install = () => {
+  console.error(`${existsSync(`${root}node_modules`) ? "node_modules is out of date" : "first run"}: installing`)
+  if (npm("ci").status === 0) return
+  const done = npm("install", "--no-save")
   if (done.status !== 0) {
     console.error(`${done.stdout ?? ""}${done.stderr ?? ""}${done.error?.message ?? ""}`)
     console.error("npm install failed")
