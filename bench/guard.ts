@@ -1,12 +1,12 @@
 /**
  * What a guarded call costs, beside a bare reserve and commit on the same ledger and Effect's own `acquireUseRelease`.
  */
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { Action, Amount, Budget, BudgetAuthority, Ledger } from "effect-cycles"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import type { Subject } from "effect-cycles/protocol/Subject"
-import { main, measure } from "./harness.js"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { main, measure } from "./support/harness.ts"
 
 const levels = ["tenant", "workspace", "app", "workflow", "agent", "toolset"] as const
 
@@ -18,7 +18,9 @@ const layerOf = (scopes: number) => {
     scope: levels.slice(0, i + 1).map((level) => `${level}:${level === "tenant" ? "acme" : "x"}`).join("/"),
     allocated: Amount.tokens(Amount.MAX_INT64)
   }))
-  return Budget.layer({ subject: subjectOf(scopes) }).pipe(Layer.provideMerge(Ledger.layerMemory({ tenant: "acme", budgets })))
+  return Budget.layer({ subject: subjectOf(scopes) }).pipe(
+    Layer.provideMerge(Ledger.layerMemory({ tenant: "acme", budgets }))
+  )
 }
 
 const action = Action.make("llm.completion", "gpt-4o")
@@ -33,7 +35,12 @@ const pairs = (scopes: number) =>
     const authority = yield* BudgetAuthority.BudgetAuthority
     const subject = subjectOf(scopes)
     for (let i = 0; i < COUNT; i++) {
-      const { reservationId } = yield* authority.reserve({ idempotencyKey: IdempotencyKey.make(`reserve-${i}`), subject, action, estimate })
+      const { reservationId } = yield* authority.reserve({
+        idempotencyKey: IdempotencyKey.make(`reserve-${i}`),
+        subject,
+        action,
+        estimate
+      })
       yield* authority.commit(reservationId!, { idempotencyKey: IdempotencyKey.make(`commit-${i}`), actual })
     }
   })
@@ -44,7 +51,11 @@ const times = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   })
 
 await main("guard", () => [
-  measure("acquireUseRelease", COUNT, times(Effect.acquireUseRelease(Effect.succeed(1), () => Effect.succeed(2), () => Effect.void))),
+  measure(
+    "acquireUseRelease",
+    COUNT,
+    times(Effect.acquireUseRelease(Effect.succeed(1), () => Effect.succeed(2), () => Effect.void))
+  ),
   measure("ledger reserve+commit, 1 scope", COUNT, pairs(1).pipe(Effect.provide(layerOf(1)))),
   measure("guard, 1 scope", COUNT, times(guarded).pipe(Effect.provide(layerOf(1)))),
   measure("ledger reserve+commit, 6 scopes", COUNT, pairs(6).pipe(Effect.provide(layerOf(6)))),

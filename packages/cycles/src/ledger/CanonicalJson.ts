@@ -54,7 +54,7 @@ export const stringify = (value: unknown): string => {
 }
 
 const hexDigits = Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0))
-const codes = new Array<number>(64).fill(0)
+const codes = Array.from({ length: 64 }, () => 0)
 
 // In one piece: a string put together two digits at a time is kept as a tree of its pieces, ten times its size.
 const toHex = (bytes: Uint8Array): string => {
@@ -76,4 +76,6 @@ const scratch = new Uint8Array(4_096)
 
 /** The bytes of a text, in a shared buffer where they fit: good until the next call. */
 const encode = (text: string): Uint8Array =>
-  text.length * 3 <= scratch.length ? scratch.subarray(0, encoder.encodeInto(text, scratch).written) : encoder.encode(text)
+  text.length * 3 <= scratch.length
+    ? scratch.subarray(0, encoder.encodeInto(text, scratch).written)
+    : encoder.encode(text)

@@ -263,15 +263,18 @@ export const make = Effect.fnUntraced(
 
     const submit = (submission: Submission): Effect.Effect<Reading> => {
       const tenant = submission.command.cause.tenant
-      return Effect.catch(lanes.submit(store.laneOf(tenant), tenant, submission), (refused): Effect.Effect<Reading> =>
-        Effect.succeed({
-          _tag: "Broken",
-          error: new AuthorityUnavailable({
-            reason: refused._tag === "Full"
-              ? `${refused.waiting} commands are waiting already`
-              : "the ledger has been shut down"
+      return Effect.catch(
+        lanes.submit(store.laneOf(tenant), tenant, submission),
+        (refused): Effect.Effect<Reading> =>
+          Effect.succeed({
+            _tag: "Broken",
+            error: new AuthorityUnavailable({
+              reason: refused._tag === "Full"
+                ? `${refused.waiting} commands are waiting already`
+                : "the ledger has been shut down"
+            })
           })
-        }))
+      )
     }
 
     // The reply of a command is of the type its rule returns; commands and replies meet only in `authority` below.
@@ -303,7 +306,8 @@ export const make = Effect.fnUntraced(
               : new InternalError({ reason: "a list was answered without having been read" })
           ))
 
-    const authority = (principal: Principal): AuthorityOperations => makeAuthority({ principal, maxExtensions, execute, list })
+    const authority = (principal: Principal): AuthorityOperations =>
+      makeAuthority({ principal, maxExtensions, execute, list })
 
     const causeFor = (tenant: string): Effect.Effect<Rules.Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
@@ -324,7 +328,9 @@ export const make = Effect.fnUntraced(
       const parsed = ScopePath.parse(tenant, request.scope)
       if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as BudgetError)
       const flaw = flaws.fund(request)
-      if (flaw !== undefined) return yield* Effect.fail(toError({ code: "INVALID_REQUEST", ...flaw }, cause) as BudgetError)
+      if (flaw !== undefined) {
+        return yield* Effect.fail(toError({ code: "INVALID_REQUEST", ...flaw }, cause) as BudgetError)
+      }
       const record = recordKey(tenant, "fund", `${request.scope} ${request.amount.unit} ${request.idempotencyKey}`)
       const digest = CanonicalJson.digest(request)
       return yield* execute<FundReply, BudgetError>({ _tag: "Fund", cause, record, digest, request })
@@ -630,7 +636,9 @@ const makeAuthority = (options: {
     const digest = digestOf(payload)
     return Result.isFailure(digest)
       ? Result.fail(digest.failure)
-      : Result.succeed(execute<A, E>(then({ cause, record: recordKey(tenant, operation, key), digest: digest.success })))
+      : Result.succeed(
+        execute<A, E>(then({ cause, record: recordKey(tenant, operation, key), digest: digest.success }))
+      )
   }
 
   const ownTenant = (query: { readonly tenant?: string }): Refusal | undefined =>
@@ -640,59 +648,89 @@ const makeAuthority = (options: {
 
   return {
     decide: (request) =>
-      prepare("reservations:create", flaws.decide, request, (cause) =>
-        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
-          remembered(cause, "decide", request.idempotencyKey, request, (basis) => ({
-            _tag: "Decide",
-            ...basis,
-            request,
-            scopes
-          })))),
+      prepare(
+        "reservations:create",
+        flaws.decide,
+        request,
+        (cause) =>
+          Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+            remembered(cause, "decide", request.idempotencyKey, request, (basis) => ({
+              _tag: "Decide",
+              ...basis,
+              request,
+              scopes
+            })))
+      ),
     reserve: (request) =>
-      prepare("reservations:create", flaws.reserve, request, (cause, now) =>
-        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
-          remembered(cause, "reserve", request.idempotencyKey, request, (basis) => ({
-            _tag: "Reserve",
-            ...basis,
-            request,
-            scopes,
-            id: ReservationId.make(TimeOrderedId.make(now))
-          })))),
+      prepare(
+        "reservations:create",
+        flaws.reserve,
+        request,
+        (cause, now) =>
+          Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+            remembered(cause, "reserve", request.idempotencyKey, request, (basis) => ({
+              _tag: "Reserve",
+              ...basis,
+              request,
+              scopes,
+              id: ReservationId.make(TimeOrderedId.make(now))
+            })))
+      ),
     commit: (id, request) =>
-      prepare("reservations:commit", flaws.commit, request, (cause) =>
-        remembered(cause, "commit", request.idempotencyKey, { id, request }, (basis) => ({
-          _tag: "Commit",
-          ...basis,
-          id,
-          request
-        }))),
-    release: (id, request) =>
-      prepare("reservations:release", flaws.release, request, (cause) =>
-        remembered(cause, "release", request.idempotencyKey, { id, request }, (basis) => ({
-          _tag: "Release",
-          ...basis,
-          id,
-          request
-        }))),
-    extend: (id, request) =>
-      prepare("reservations:extend", flaws.extend, request, (cause) =>
-        remembered(cause, "extend", request.idempotencyKey, { id, request }, (basis) => ({
-          _tag: "Extend",
-          ...basis,
-          id,
-          request,
-          maxExtensions
-        }))),
-    event: (request) =>
-      prepare("reservations:create", flaws.event, request, (cause, now) =>
-        Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
-          remembered(cause, "event", request.idempotencyKey, request, (basis) => ({
-            _tag: "Event",
+      prepare(
+        "reservations:commit",
+        flaws.commit,
+        request,
+        (cause) =>
+          remembered(cause, "commit", request.idempotencyKey, { id, request }, (basis) => ({
+            _tag: "Commit",
             ...basis,
+            id,
+            request
+          }))
+      ),
+    release: (id, request) =>
+      prepare(
+        "reservations:release",
+        flaws.release,
+        request,
+        (cause) =>
+          remembered(cause, "release", request.idempotencyKey, { id, request }, (basis) => ({
+            _tag: "Release",
+            ...basis,
+            id,
+            request
+          }))
+      ),
+    extend: (id, request) =>
+      prepare(
+        "reservations:extend",
+        flaws.extend,
+        request,
+        (cause) =>
+          remembered(cause, "extend", request.idempotencyKey, { id, request }, (basis) => ({
+            _tag: "Extend",
+            ...basis,
+            id,
             request,
-            scopes,
-            id: EventId.make(TimeOrderedId.make(now))
-          })))),
+            maxExtensions
+          }))
+      ),
+    event: (request) =>
+      prepare(
+        "reservations:create",
+        flaws.event,
+        request,
+        (cause, now) =>
+          Result.flatMap(ScopePath.derive(tenant, request.subject), (scopes) =>
+            remembered(cause, "event", request.idempotencyKey, request, (basis) => ({
+              _tag: "Event",
+              ...basis,
+              request,
+              scopes,
+              id: EventId.make(TimeOrderedId.make(now))
+            })))
+      ),
     reservation: (id) =>
       prepare("reservations:list", undefined, id, (cause) => Result.succeed(execute({ _tag: "Read", cause, id }))),
     balances: (query) =>

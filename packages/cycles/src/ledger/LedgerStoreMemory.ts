@@ -159,8 +159,7 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
                 .slice(0, page.limit)
                 .map(({ row }) => row)
             }),
-          entries: (tenant, after, limit) =>
-            Effect.sync(() => spaceOf(tenant).entries.slice(after, after + limit))
+          entries: (tenant, after, limit) => Effect.sync(() => spaceOf(tenant).entries.slice(after, after + limit))
         })
       })),
     dueTenants: (limit) =>

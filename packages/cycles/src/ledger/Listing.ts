@@ -106,7 +106,10 @@ export const compareBudgets = (a: BudgetRow, b: BudgetRow): number => order(a.sc
 export const toCursor = (
   query: BalancesQuery | ReservationsQuery,
   position: readonly [value: string, id: string]
-): Cursor => Cursor.make([fingerprint(query), ...position].map((part) => encodeURIComponent(part).replaceAll(".", "%2E")).join("."))
+): Cursor =>
+  Cursor.make(
+    [fingerprint(query), ...position].map((part) => encodeURIComponent(part).replaceAll(".", "%2E")).join(".")
+  )
 
 /**
  * The position a cursor stands for, or a refusal where it belongs to another list.

@@ -12,8 +12,8 @@
 import * as Result from "effect/Result"
 import type { AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
-import type { KnownReason } from "../protocol/Decision.ts"
 import type { DecideReply, DecideRequest } from "../protocol/Decide.ts"
+import type { KnownReason } from "../protocol/Decision.ts"
 import type { EventReply, EventRequest } from "../protocol/Event.ts"
 import type { ExtendReply, ExtendRequest } from "../protocol/Extend.ts"
 import type { EventId, IdempotencyKey, ReservationId } from "../protocol/Ids.ts"
@@ -288,7 +288,9 @@ const replay = (view: View, command: Remembered, now: number): Verdict | undefin
 /** A kept reply is given again to the letter, but for what is left of the lease, which is as of now. */
 const observed = (view: View, record: IdempotencyRow, now: number): Reply => {
   const reply = record.reply
-  if (record.reservationId === undefined || !("remainingTtlMs" in reply) || reply.expiresAtMs === undefined) return reply
+  if (record.reservationId === undefined || !("remainingTtlMs" in reply) || reply.expiresAtMs === undefined) {
+    return reply
+  }
   const active = view.reservation(record.reservationId)?.status === "ACTIVE"
   return { ...reply, remainingTtlMs: active ? Math.max(0, reply.expiresAtMs - now) : 0 }
 }

@@ -21,9 +21,9 @@ export const make = (timeMs: number): string => {
   }
   const at = (i: number): string => hex[pool[used + i]!]!
   const time = Math.max(0, Math.trunc(timeMs)).toString(16).padStart(12, "0").slice(-12)
-  const id = `${time.slice(0, 8)}-${time.slice(8)}-7${(pool[used]! & 0x0f).toString(16)}${at(1)}-${
-    hex[(pool[used + 2]! & 0x3f) | 0x80]!
-  }${at(3)}-${at(4)}${at(5)}${at(6)}${at(7)}${at(8)}${at(9)}`
+  const id = `${time.slice(0, 8)}-${time.slice(8)}-7${(pool[used]! & 0x0f).toString(16)}${
+    at(1)
+  }-${hex[(pool[used + 2]! & 0x3f) | 0x80]!}${at(3)}-${at(4)}${at(5)}${at(6)}${at(7)}${at(8)}${at(9)}`
   used += 10
   return id
 }

@@ -24,7 +24,11 @@ const nameOf = (row: BudgetRow): string => `${row.scope} ${row.unit}`
 
 const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "overLimit", "status"] as const
 
-const differences = (name: string, folded: BudgetRow | undefined, found: BudgetRow | undefined): ReadonlyArray<string> => {
+const differences = (
+  name: string,
+  folded: BudgetRow | undefined,
+  found: BudgetRow | undefined
+): ReadonlyArray<string> => {
   if (folded === undefined || found === undefined) {
     return folded === found ? [] : [`${name}: ${folded === undefined ? "no entry made it" : "it is missing"}`]
   }
@@ -57,30 +61,32 @@ const PAGE = 1_000
  * @category combinators
  * @since 0.1.0
  */
-export const verify = Effect.fnUntraced(function*(tx: LedgerTx, tenant: string): Effect.fn.Return<Verification, StoreError> {
-  const folded = new Map<string, BudgetRow>()
-  const flaws: Array<string> = []
-  let entries = 0
-  for (;;) {
-    const page = yield* tx.entries(tenant, entries, PAGE)
-    for (const entry of page) {
-      entries++
-      if (entry.number !== entries) flaws.push(`entry ${entry.number} stands where ${entries} belongs`)
-      fold(folded, entry, flaws)
+export const verify = Effect.fnUntraced(
+  function*(tx: LedgerTx, tenant: string): Effect.fn.Return<Verification, StoreError> {
+    const folded = new Map<string, BudgetRow>()
+    const flaws: Array<string> = []
+    let entries = 0
+    for (;;) {
+      const page = yield* tx.entries(tenant, entries, PAGE)
+      for (const entry of page) {
+        entries++
+        if (entry.number !== entries) flaws.push(`entry ${entry.number} stands where ${entries} belongs`)
+        fold(folded, entry, flaws)
+      }
+      if (page.length < PAGE) break
     }
-    if (page.length < PAGE) break
+    const found = new Map<string, BudgetRow>()
+    let after: readonly [string, string] | undefined
+    for (;;) {
+      const page: ReadonlyArray<BudgetRow> = yield* tx.budgets(tenant, {}, { after, limit: PAGE })
+      for (const row of page) found.set(nameOf(row), row)
+      const last = page[page.length - 1]
+      if (page.length < PAGE || last === undefined) break
+      after = [last.scope, last.unit]
+    }
+    for (const name of new Set([...folded.keys(), ...found.keys()])) {
+      flaws.push(...differences(name, folded.get(name), found.get(name)))
+    }
+    return { entries, budgets: found.size, flaws }
   }
-  const found = new Map<string, BudgetRow>()
-  let after: readonly [string, string] | undefined
-  for (;;) {
-    const page: ReadonlyArray<BudgetRow> = yield* tx.budgets(tenant, {}, { after, limit: PAGE })
-    for (const row of page) found.set(nameOf(row), row)
-    const last = page[page.length - 1]
-    if (page.length < PAGE || last === undefined) break
-    after = [last.scope, last.unit]
-  }
-  for (const name of new Set([...folded.keys(), ...found.keys()])) {
-    flaws.push(...differences(name, folded.get(name), found.get(name)))
-  }
-  return { entries, budgets: found.size, flaws }
-})
+)

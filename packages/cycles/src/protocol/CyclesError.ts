@@ -97,11 +97,13 @@ const describe = (what: string, self: Context, next: string): string => {
   const where = self.scope === undefined ? "" : ` at ${self.scope}`
   const numbers = self.requested === undefined && self.remaining === undefined
     ? ""
-    : ` (${[
-      self.requested === undefined ? undefined : `requested ${self.requested}`,
-      self.remaining === undefined ? undefined : `remaining ${self.remaining}`,
-      self.unit
-    ].filter((part) => part !== undefined).join(", ")})`
+    : ` (${
+      [
+        self.requested === undefined ? undefined : `requested ${self.requested}`,
+        self.remaining === undefined ? undefined : `remaining ${self.remaining}`,
+        self.unit
+      ].filter((part) => part !== undefined).join(", ")
+    })`
   const reason = self.reason === undefined ? "" : `: ${self.reason}`
   const again = self.retryAfterMs === undefined ? "" : ` Ask again after ${self.retryAfterMs} ms.`
   return `${what}${where}${numbers}${reason}. ${next}${again}`
@@ -116,11 +118,13 @@ const retryAfterOf = (self: Context): Duration.Duration | undefined =>
  * @category errors
  * @since 0.1.0
  */
-export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("effect-cycles/InvalidRequest")("InvalidRequest", {
-  ...context,
-  /** The path of the field at fault, for example `subject.agent`. */
-  field: Schema.String
-}) {
+export class InvalidRequest
+  extends Schema.TaggedError<InvalidRequest>("effect-cycles/InvalidRequest")("InvalidRequest", {
+    ...context,
+    /** The path of the field at fault, for example `subject.agent`. */
+    field: Schema.String
+  })
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "INVALID_REQUEST"
@@ -147,7 +151,9 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("effect-c
  * @category errors
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-cycles/Unauthorized")("Unauthorized", context) {
+export class Unauthorized
+  extends Schema.TaggedError<Unauthorized>("effect-cycles/Unauthorized")("Unauthorized", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "UNAUTHORIZED"
@@ -228,7 +234,9 @@ export class NotFound extends Schema.TaggedError<NotFound>("effect-cycles/NotFou
  * @category errors
  * @since 0.1.0
  */
-export class BudgetNotFound extends Schema.TaggedError<BudgetNotFound>("effect-cycles/BudgetNotFound")("BudgetNotFound", context) {
+export class BudgetNotFound
+  extends Schema.TaggedError<BudgetNotFound>("effect-cycles/BudgetNotFound")("BudgetNotFound", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "NOT_FOUND"
@@ -255,7 +263,9 @@ export class BudgetNotFound extends Schema.TaggedError<BudgetNotFound>("effect-c
  * @category errors
  * @since 0.1.0
  */
-export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>("effect-cycles/BudgetExceeded")("BudgetExceeded", context) {
+export class BudgetExceeded
+  extends Schema.TaggedError<BudgetExceeded>("effect-cycles/BudgetExceeded")("BudgetExceeded", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "BUDGET_EXCEEDED"
@@ -282,7 +292,12 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>("effect-c
  * @category errors
  * @since 0.1.0
  */
-export class OverdraftLimitExceeded extends Schema.TaggedError<OverdraftLimitExceeded>("effect-cycles/OverdraftLimitExceeded")("OverdraftLimitExceeded", context) {
+export class OverdraftLimitExceeded
+  extends Schema.TaggedError<OverdraftLimitExceeded>("effect-cycles/OverdraftLimitExceeded")(
+    "OverdraftLimitExceeded",
+    context
+  )
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "OVERDRAFT_LIMIT_EXCEEDED"
@@ -309,7 +324,9 @@ export class OverdraftLimitExceeded extends Schema.TaggedError<OverdraftLimitExc
  * @category errors
  * @since 0.1.0
  */
-export class DebtOutstanding extends Schema.TaggedError<DebtOutstanding>("effect-cycles/DebtOutstanding")("DebtOutstanding", context) {
+export class DebtOutstanding
+  extends Schema.TaggedError<DebtOutstanding>("effect-cycles/DebtOutstanding")("DebtOutstanding", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "DEBT_OUTSTANDING"
@@ -336,7 +353,9 @@ export class DebtOutstanding extends Schema.TaggedError<DebtOutstanding>("effect
  * @category errors
  * @since 0.1.0
  */
-export class BudgetFrozen extends Schema.TaggedError<BudgetFrozen>("effect-cycles/BudgetFrozen")("BudgetFrozen", context) {
+export class BudgetFrozen
+  extends Schema.TaggedError<BudgetFrozen>("effect-cycles/BudgetFrozen")("BudgetFrozen", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "BUDGET_FROZEN"
@@ -363,7 +382,9 @@ export class BudgetFrozen extends Schema.TaggedError<BudgetFrozen>("effect-cycle
  * @category errors
  * @since 0.1.0
  */
-export class BudgetClosed extends Schema.TaggedError<BudgetClosed>("effect-cycles/BudgetClosed")("BudgetClosed", context) {
+export class BudgetClosed
+  extends Schema.TaggedError<BudgetClosed>("effect-cycles/BudgetClosed")("BudgetClosed", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "BUDGET_CLOSED"
@@ -390,7 +411,9 @@ export class BudgetClosed extends Schema.TaggedError<BudgetClosed>("effect-cycle
  * @category errors
  * @since 0.1.0
  */
-export class TenantClosed extends Schema.TaggedError<TenantClosed>("effect-cycles/TenantClosed")("TenantClosed", context) {
+export class TenantClosed
+  extends Schema.TaggedError<TenantClosed>("effect-cycles/TenantClosed")("TenantClosed", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "TENANT_CLOSED"
@@ -490,9 +513,13 @@ export class UnitMismatch extends Schema.TaggedError<UnitMismatch>("effect-cycle
   }
 
   override get message(): string {
-    return describe("Unit mismatch", this, this.expectedUnits === undefined
+    return describe(
+      "Unit mismatch",
+      this,
+      this.expectedUnits === undefined
         ? "Send the amount in the unit of the budget."
-        : `Send the amount in ${this.expectedUnits.join(" or ")}.`)
+        : `Send the amount in ${this.expectedUnits.join(" or ")}.`
+    )
   }
 }
 
@@ -502,7 +529,9 @@ export class UnitMismatch extends Schema.TaggedError<UnitMismatch>("effect-cycle
  * @category errors
  * @since 0.1.0
  */
-export class IdempotencyMismatch extends Schema.TaggedError<IdempotencyMismatch>("effect-cycles/IdempotencyMismatch")("IdempotencyMismatch", context) {
+export class IdempotencyMismatch
+  extends Schema.TaggedError<IdempotencyMismatch>("effect-cycles/IdempotencyMismatch")("IdempotencyMismatch", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "IDEMPOTENCY_MISMATCH"
@@ -519,7 +548,11 @@ export class IdempotencyMismatch extends Schema.TaggedError<IdempotencyMismatch>
   }
 
   override get message(): string {
-    return describe("Idempotency key reused with a different request", this, "Repeat the original request, or choose a new key.")
+    return describe(
+      "Idempotency key reused with a different request",
+      this,
+      "Repeat the original request, or choose a new key."
+    )
   }
 }
 
@@ -529,7 +562,12 @@ export class IdempotencyMismatch extends Schema.TaggedError<IdempotencyMismatch>
  * @category errors
  * @since 0.1.0
  */
-export class ReservationFinalized extends Schema.TaggedError<ReservationFinalized>("effect-cycles/ReservationFinalized")("ReservationFinalized", context) {
+export class ReservationFinalized
+  extends Schema.TaggedError<ReservationFinalized>("effect-cycles/ReservationFinalized")(
+    "ReservationFinalized",
+    context
+  )
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "RESERVATION_FINALIZED"
@@ -556,7 +594,9 @@ export class ReservationFinalized extends Schema.TaggedError<ReservationFinalize
  * @category errors
  * @since 0.1.0
  */
-export class ReservationExpired extends Schema.TaggedError<ReservationExpired>("effect-cycles/ReservationExpired")("ReservationExpired", context) {
+export class ReservationExpired
+  extends Schema.TaggedError<ReservationExpired>("effect-cycles/ReservationExpired")("ReservationExpired", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "RESERVATION_EXPIRED"
@@ -573,7 +613,11 @@ export class ReservationExpired extends Schema.TaggedError<ReservationExpired>("
   }
 
   override get message(): string {
-    return describe("Reservation expired", this, "Record what was spent as an event; keep the lease alive with a heartbeat next time.")
+    return describe(
+      "Reservation expired",
+      this,
+      "Record what was spent as an event; keep the lease alive with a heartbeat next time."
+    )
   }
 }
 
@@ -583,7 +627,12 @@ export class ReservationExpired extends Schema.TaggedError<ReservationExpired>("
  * @category errors
  * @since 0.1.0
  */
-export class MaxExtensionsExceeded extends Schema.TaggedError<MaxExtensionsExceeded>("effect-cycles/MaxExtensionsExceeded")("MaxExtensionsExceeded", context) {
+export class MaxExtensionsExceeded
+  extends Schema.TaggedError<MaxExtensionsExceeded>("effect-cycles/MaxExtensionsExceeded")(
+    "MaxExtensionsExceeded",
+    context
+  )
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "MAX_EXTENSIONS_EXCEEDED"
@@ -637,7 +686,9 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-cycles/
  * @category errors
  * @since 0.1.0
  */
-export class InternalError extends Schema.TaggedError<InternalError>("effect-cycles/InternalError")("InternalError", context) {
+export class InternalError
+  extends Schema.TaggedError<InternalError>("effect-cycles/InternalError")("InternalError", context)
+{
   /** The protocol's code for this error. */
   get code(): ErrorCode {
     return "INTERNAL_ERROR"
@@ -664,11 +715,13 @@ export class InternalError extends Schema.TaggedError<InternalError>("effect-cyc
  * @category errors
  * @since 0.1.0
  */
-export class AuthorityUnavailable extends Schema.TaggedError<AuthorityUnavailable>("effect-cycles/AuthorityUnavailable")("AuthorityUnavailable", {
-  ...context,
-  /** What went wrong underneath. */
-  cause: Schema.optionalKey(Schema.Defect())
-}) {
+export class AuthorityUnavailable
+  extends Schema.TaggedError<AuthorityUnavailable>("effect-cycles/AuthorityUnavailable")("AuthorityUnavailable", {
+    ...context,
+    /** What went wrong underneath. */
+    cause: Schema.optionalKey(Schema.Defect())
+  })
+{
   /** Whether the same request may succeed later, unchanged. */
   get isTransient(): boolean {
     return true

@@ -162,9 +162,12 @@ export interface Spending {
 }
 
 /** @internal */
-export const Spender: Context.Reference<Spending> = Context.Reference<Spending>("effect-cycles/runtime/Budget/Spender", {
-  defaultValue: () => ({ subject: undefined, tags: undefined })
-})
+export const Spender: Context.Reference<Spending> = Context.Reference<Spending>(
+  "effect-cycles/runtime/Budget/Spender",
+  {
+    defaultValue: () => ({ subject: undefined, tags: undefined })
+  }
+)
 
 const millis = (input: Duration.Input | undefined): number | undefined =>
   input === undefined ? undefined : Duration.toMillis(input)
@@ -254,14 +257,17 @@ export const layer = (options?: Options): Layer.Layer<Budget, never, BudgetAutho
 export const within: {
   (spender: Within): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, spender: Within): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, spender: Within): Effect.Effect<A, E, R> =>
-  Effect.updateService(self, Spender, (outer) => {
-    const { tags, ...subject } = spender
-    return {
-      subject: outer.subject === undefined ? subject : Subjects.merge(outer.subject, subject),
-      tags: outer.tags === undefined ? tags : [...outer.tags, ...(tags ?? [])]
-    }
-  }))
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, spender: Within): Effect.Effect<A, E, R> =>
+    Effect.updateService(self, Spender, (outer) => {
+      const { tags, ...subject } = spender
+      return {
+        subject: outer.subject === undefined ? subject : Subjects.merge(outer.subject, subject),
+        tags: outer.tags === undefined ? tags : [...outer.tags, ...(tags ?? [])]
+      }
+    })
+)
 
 /**
  * Runs a body under a reservation.

@@ -99,7 +99,8 @@ export const observe = (
 export const nextDelay = (lead: Lead, timeoutMs: number): number =>
   Math.max(
     0,
-    Math.floor(lead.floorMs) - 2 * Math.ceil(attemptBudget(lead.maxRttMs, timeoutMs)) - Math.ceil(safetyMargin(lead.maxRttMs))
+    Math.floor(lead.floorMs) - 2 * Math.ceil(attemptBudget(lead.maxRttMs, timeoutMs)) -
+      Math.ceil(safetyMargin(lead.maxRttMs))
   )
 
 /**

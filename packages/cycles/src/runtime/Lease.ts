@@ -141,7 +141,10 @@ const timed = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<Timed, Reser
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     const sentAtMs = monotonicMs(clock)
-    return Effect.map(keeper.authority.reserve(wire), (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) }))
+    return Effect.map(
+      keeper.authority.reserve(wire),
+      (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) })
+    )
   })
 
 const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
@@ -162,7 +165,9 @@ const accept = (wire: ReserveRequest, { receivedAtMs, reply, sentAtMs }: Timed):
   }
   if (reply.remainingTtlMs === 0) {
     return Effect.fail(
-      new Errors.ReservationFinalized({ reason: `the key "${wire.idempotencyKey}" belongs to a reservation that has ended` })
+      new Errors.ReservationFinalized({
+        reason: `the key "${wire.idempotencyKey}" belongs to a reservation that has ended`
+      })
     )
   }
   const lead = reply.remainingTtlMs === undefined
@@ -229,8 +234,7 @@ const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effe
   if (overagePolicy !== undefined) event.overagePolicy = overagePolicy
   return Effect.matchEffect(persist(keeper.authority.event(event)), {
     onFailure: (error) => settledBadly(lease.id, "event", error),
-    onSuccess: ({ charged }) =>
-      Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? commit.actual })
+    onSuccess: ({ charged }) => Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? commit.actual })
   })
 }
 

@@ -92,9 +92,11 @@ export interface Guarded<in out S, in out U extends Unit> extends Details<U> {
  * @category errors
  * @since 0.1.0
  */
-export class AlreadySettled extends Schema.TaggedError<AlreadySettled>("effect-cycles/AlreadySettled")("AlreadySettled", {
-  reservationId: ReservationId
-}) {
+export class AlreadySettled
+  extends Schema.TaggedError<AlreadySettled>("effect-cycles/AlreadySettled")("AlreadySettled", {
+    reservationId: ReservationId
+  })
+{
   /** Whether the same request may succeed later, unchanged. */
   get isTransient(): boolean {
     return false

@@ -58,7 +58,11 @@ export const main = async (name: string, cases: () => ReadonlyArray<Case>): Prom
     }
   })
   const { version } = createRequire(import.meta.url)("effect/package.json") as { readonly version: string }
-  console.error(`${name}: Node ${process.version}, effect ${version}, ${cpus().length} × ${cpus()[0]?.model}, ${platform()} ${arch()}`)
+  console.error(
+    `${name}: Node ${process.version}, effect ${version}, ${cpus().length} × ${
+      cpus()[0]?.model
+    }, ${platform()} ${arch()}`
+  )
   if (process.argv.includes("--json")) {
     console.log(JSON.stringify(rows))
     return
