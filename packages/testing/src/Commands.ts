@@ -828,7 +828,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
   const budgetAt = (tenant: number, ref: BudgetRef): ReferenceModel.Budget | undefined => {
     if (ref.of === "unknown") return undefined
     const own = state.budgets.filter((b) => b.tenant === tenantAt(tenant))
-    const flagged = own.filter((b) => b.overLimit)
+    const flagged = own.filter((b) => b.capped)
     const ready = flagged.filter((b) => ReferenceModel.remaining(b) > 0n)
     const special = {
       own: [],

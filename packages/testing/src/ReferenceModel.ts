@@ -87,7 +87,8 @@ export interface Budget {
   reserved: bigint
   debt: bigint
   overdraftLimit: bigint
-  overLimit: boolean
+  /** A charge was capped because less was there. */
+  capped: boolean
   status: BudgetStatus
 }
 
@@ -105,7 +106,7 @@ export interface BudgetSeed {
   readonly spent?: bigint
   readonly debt?: bigint
   readonly overdraftLimit?: bigint
-  readonly overLimit?: boolean
+  readonly capped?: boolean
   readonly status?: BudgetStatus
 }
 
@@ -433,6 +434,7 @@ export const rules = [
   "repayment-surplus-is-allocated",
   "debit-needs-remaining",
   "debit-keeps-flag",
+  "repayment-keeps-flag",
   "funding-clears-flag",
   "flag-stays-while-nothing-remains",
   "reset-keeps-spent",
@@ -591,6 +593,10 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     return holds("all-scopes") ? found : found.slice(-1)
   }
 
+  // Balance.is_over_limit: a capped charge, or debt beyond the limit. Debt without any limit is DEBT_OUTSTANDING instead.
+  const isOverLimit = (b: Budget): boolean =>
+    b.capped || (b.overdraftLimit > 0n && b.debt > b.overdraftLimit && holds("lowering-the-limit-flags"))
+
   const balanceOf = (b: Budget): Balance => ({
     scope: b.scope,
     scopePath: b.scope,
@@ -600,7 +606,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     allocated: amountOf(b.unit, b.allocated),
     ...(b.debt > 0n && { debt: amountOf(b.unit, b.debt) }),
     ...(b.overdraftLimit > 0n && { overdraftLimit: amountOf(b.unit, b.overdraftLimit) }),
-    ...(b.overLimit && { isOverLimit: true })
+    ...(isOverLimit(b) && { isOverLimit: true })
   })
 
   // -- changing budgets: all or none, and never beyond int64 -----------------------------------------------------------
@@ -621,7 +627,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       spent: budget.spent + (by.spent ?? 0n),
       reserved: budget.reserved + (by.reserved ?? 0n),
       debt: budget.debt + (by.debt ?? 0n),
-      overLimit: budget.overLimit || by.flag === true
+      capped: budget.capped || by.flag === true
     }))
     for (const b of next) {
       const largest = [b.allocated, b.spent, b.reserved, b.debt].every((n) => n <= INT64_MAX)
@@ -715,7 +721,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (b.status === "CLOSED" && holds("closed-blocks-reserve")) refuse("BudgetClosed", where)
       if (!holds("over-limit-before-exceeded")) exceeded()
       // OVERDRAFT RECONCILIATION: over-limit blocks, and precedes outstanding debt.
-      if (b.overLimit && holds("over-limit-blocks-reserve")) refuse("OverdraftLimitExceeded", where)
+      if (isOverLimit(b) && holds("over-limit-blocks-reserve")) refuse("OverdraftLimitExceeded", where)
       // Debt blocks where no overdraft is permitted; within a positive limit it passes.
       const tolerated = b.overdraftLimit > 0n && holds("debt-within-limit-passes")
       if (b.debt > 0n && !tolerated && (b.overdraftLimit > 0n || holds("debt-without-limit-blocks-reserve"))) {
@@ -1011,7 +1017,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       for (const b of budgets) {
         if (b.status === "FROZEN" && holds("frozen-blocks-event")) refuse("BudgetFrozen", { scope: b.scope, unit })
         if (b.status === "CLOSED") refuse("BudgetClosed", { scope: b.scope, unit })
-        if (b.overLimit && !holds("over-limit-does-not-block-event")) {
+        if (isOverLimit(b) && !holds("over-limit-does-not-block-event")) {
           refuse("OverdraftLimitExceeded", { scope: b.scope, unit })
         }
         if (policy === "REJECT" && remaining(b) < a && holds("reject-refuses")) {
@@ -1073,12 +1079,11 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
           write([{ budget: b, allocated: x - b.allocated, spent: (request.spent ?? 0n) - b.spent }])
           break
       }
-      // OVERDRAFT RECONCILIATION: debt beyond the limit flags; funding that leaves something to spend clears.
+      // OVERDRAFT RECONCILIATION: new money that leaves something to spend clears the flag of a capped charge.
       const something = remaining(b) > 0n || !holds("flag-stays-while-nothing-remains")
-      if (b.debt > b.overdraftLimit) b.overLimit = true
-      else if ((operation !== "DEBIT" || !holds("debit-keeps-flag")) && something && holds("funding-clears-flag")) {
-        b.overLimit = false
-      }
+      const newMoney = (operation !== "DEBIT" || !holds("debit-keeps-flag")) &&
+        (operation !== "REPAY_DEBT" || !holds("repayment-keeps-flag"))
+      if (newMoney && something && holds("funding-clears-flag")) b.capped = false
       return balanceOf(b)
     })
   }
@@ -1089,12 +1094,11 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     return balanceOf(b)
   }
 
-  /** Lowering the limit below the debt flags; nothing here clears. */
+  /** PATCH budgets: the limit itself; what follows from it for debt is in `isOverLimit`. */
   const setLimit = (state: State, tenant: string, scope: string, unit: Unit, overdraftLimit: bigint): Balance => {
     check(int64(overdraftLimit))
     const b = ownBudget(state, tenant, scope, unit)
     b.overdraftLimit = overdraftLimit
-    if (b.debt > overdraftLimit && holds("lowering-the-limit-flags")) b.overLimit = true
     return balanceOf(b)
   }
 
@@ -1210,7 +1214,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         spent: 0n,
         debt: 0n,
         overdraftLimit: 0n,
-        overLimit: false,
+        capped: false,
         status: "ACTIVE",
         ...seed,
         reserved: 0n

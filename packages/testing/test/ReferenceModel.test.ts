@@ -59,7 +59,7 @@ const world = (
     /** allocated, spent, reserved, debt, remaining and the flag of a budget. */
     figures: (scope: string): ReadonlyArray<bigint | boolean> => {
       const b = self.of(scope)
-      return [b.allocated, b.spent, b.reserved, b.debt, ReferenceModel.remaining(b), b.overLimit]
+      return [b.allocated, b.spent, b.reserved, b.debt, ReferenceModel.remaining(b), b.capped]
     }
   }
   return self
@@ -235,7 +235,7 @@ describe("ReferenceModel", () => {
     })
 
     it("fails at the widest scope first, and within a scope in the order of the specification", () => {
-      const all = { overLimit: true, debt: 5n }
+      const all = { capped: true, debt: 5n }
       const tags = [
         [budget(ROOT, 0n), budget(LEAF, 10n, { status: "FROZEN" })],
         [budget(ROOT, 10n), budget(LEAF, 0n, { status: "FROZEN", ...all })],
@@ -571,13 +571,16 @@ describe("ReferenceModel", () => {
 
   describe("funding", () => {
     it("repays debt first, and remaining rises by what was given", () => {
-      for (const operation of ["CREDIT", "REPAY_DEBT"] as const) {
-        const w = world([budget(LEAF, 10n, { spent: 10n, debt: 7n, overdraftLimit: 7n })])
-        w.ok(fund(operation, 4n))
-        assert.deepStrictEqual(w.figures(LEAF), [14n, 14n, 0n, 3n, -3n, false])
-        w.ok(fund(operation, 5n))
-        assert.deepStrictEqual(w.figures(LEAF), [19n, 17n, 0n, 0n, 2n, false])
-      }
+      const credited = world([budget(LEAF, 10n, { spent: 10n, debt: 7n, overdraftLimit: 7n })])
+      credited.ok(fund("CREDIT", 4n))
+      assert.deepStrictEqual(credited.figures(LEAF), [14n, 14n, 0n, 3n, -3n, false])
+      credited.ok(fund("CREDIT", 5n))
+      assert.deepStrictEqual(credited.figures(LEAF), [19n, 17n, 0n, 0n, 2n, false])
+      const repaid = world([budget(LEAF, 10n, { spent: 10n, debt: 7n, overdraftLimit: 7n })])
+      repaid.ok(fund("REPAY_DEBT", 4n))
+      assert.deepStrictEqual(repaid.figures(LEAF), [10n, 10n, 0n, 3n, -3n, false])
+      repaid.ok(fund("REPAY_DEBT", 5n))
+      assert.deepStrictEqual(repaid.figures(LEAF), [12n, 10n, 0n, 0n, 2n, false])
     })
 
     it("takes away no more than remains, and resets", () => {
@@ -595,9 +598,9 @@ describe("ReferenceModel", () => {
 
     it("clears the flag once something remains, but never by a DEBIT or over the limit", () => {
       const flag = (budgets: Partial<ReferenceModel.BudgetSeed>, op: ReferenceModel.Operation): boolean => {
-        const w = world([budget(LEAF, 10n, { overLimit: true, ...budgets })])
+        const w = world([budget(LEAF, 10n, { capped: true, ...budgets })])
         w.ok(op)
-        return w.of(LEAF).overLimit
+        return w.of(LEAF).capped
       }
       assert.isFalse(flag({ spent: 10n }, fund("CREDIT", 1n)))
       assert.isTrue(flag({ spent: 10n }, fund("CREDIT", 0n)))
@@ -605,9 +608,7 @@ describe("ReferenceModel", () => {
       assert.isFalse(flag({ spent: 10n }, fund("RESET", 11n)))
       assert.isTrue(flag({ spent: 10n }, fund("RESET", 10n)))
       assert.isFalse(flag({ spent: 10n }, fund("RESET_SPENT", 1n)))
-      assert.isTrue(flag({ debt: 6n, overdraftLimit: 2n }, fund("REPAY_DEBT", 3n)))
-      assert.isFalse(flag({ debt: 6n, overdraftLimit: 2n }, fund("REPAY_DEBT", 4n)))
-      assert.isTrue(flag({ overLimit: false, debt: 6n, overdraftLimit: 2n }, fund("DEBIT", 0n)))
+      assert.isTrue(flag({ debt: 6n, overdraftLimit: 6n }, fund("REPAY_DEBT", 6n)))
     })
 
     it("flags a limit lowered below the debt", () => {
@@ -620,9 +621,11 @@ describe("ReferenceModel", () => {
         overdraftLimit
       })
       w.ok(lower(5n))
-      assert.isFalse(w.of(LEAF).overLimit)
+      w.ok(reserve(0n))
       w.ok(lower(4n))
       assert.strictEqual(w.fails(reserve(0n)), "OverdraftLimitExceeded")
+      w.ok(lower(0n))
+      assert.strictEqual(w.fails(reserve(0n)), "DebtOutstanding")
     })
 
     it("is refused by a budget that is frozen, closed or not there", () => {
@@ -768,8 +771,9 @@ const invariants = (scenario: Commands.Scenario): number =>
           : undefined
         assert.strictEqual(policy, "ALLOW_WITH_OVERDRAFT")
       }
-      if (operation._tag === "SetLimit" && b.debt > b.overdraftLimit && was.debt <= was.overdraftLimit) {
-        assert.isTrue(b.overLimit)
+      const isSet = operation._tag === "SetLimit" && operation.scope === b.scope && operation.unit === b.unit
+      if (isSet && b.overdraftLimit > 0n && b.debt > b.overdraftLimit) {
+        assert.isTrue(outcome._tag === "Success" && "isOverLimit" in outcome.value)
       }
     })
     // A refusal changes nothing but what was due.

@@ -76,7 +76,7 @@ export const charge = (
       reserved: row.reserved - held,
       spent: row.spent + min(actual, held) + funded,
       debt: row.debt + deficit,
-      overLimit: row.overLimit || fellShort
+      capped: row.capped || fellShort
     })
   }
   const outOfRange = after.find((row) => !fits(row))

@@ -577,7 +577,7 @@ const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetR
     reserved: 0n,
     debt: 0n,
     overdraftLimit: overdraftLimit?.amount ?? 0n,
-    overLimit: false,
+    capped: false,
     status: budget.status ?? "ACTIVE"
   })
 }

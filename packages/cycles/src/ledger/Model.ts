@@ -42,8 +42,8 @@ export interface BudgetRow {
   readonly reserved: bigint
   readonly debt: bigint
   readonly overdraftLimit: bigint
-  /** Set when a charge fell short, or debt is above the limit; blocks new reservations. */
-  readonly overLimit: boolean
+  /** Set when a charge was capped because less was there; see {@link isOverLimit}. */
+  readonly capped: boolean
   readonly status: BudgetStatus
 }
 
@@ -54,6 +54,18 @@ export interface BudgetRow {
  * @since 0.1.0
  */
 export const remaining = (row: BudgetRow): bigint => row.allocated - row.spent - row.reserved - row.debt
+
+/**
+ * Whether a budget takes no new reservations until someone reconciles it: a charge was capped, or its debt is above its overdraft
+ * limit. Debt where there is no overdraft limit at all is another matter, `DEBT_OUTSTANDING`.
+ *
+ * Specification: section OVERDRAFT RECONCILIATION, schema `Balance`.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isOverLimit = (row: BudgetRow): boolean =>
+  row.capped || (row.overdraftLimit > 0n && row.debt > row.overdraftLimit)
 
 /**
  * One reservation. Times are Unix milliseconds.

@@ -33,7 +33,7 @@ import type {
   Reply,
   ReservationRow
 } from "./Model.ts"
-import { deadline, remaining } from "./Model.ts"
+import { deadline, isOverLimit, remaining } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { Missing, View } from "./View.ts"
 
@@ -360,7 +360,7 @@ const admit = (row: BudgetRow, estimate: bigint): Refusal | undefined => {
   const at = { scope: row.scope, unit: row.unit, requested: estimate, remaining: remaining(row) }
   const status = blocked(row)
   if (status !== undefined) return status
-  if (row.overLimit) return { code: "OVERDRAFT_LIMIT_EXCEEDED", ...at }
+  if (isOverLimit(row)) return { code: "OVERDRAFT_LIMIT_EXCEEDED", ...at }
   if (row.debt > 0n && row.overdraftLimit === 0n) return { code: "DEBT_OUTSTANDING", ...at }
   return at.remaining < estimate ? { code: "BUDGET_EXCEEDED", ...at } : undefined
 }
@@ -707,7 +707,7 @@ export const balanceOf = (row: BudgetRow): Balance => {
     allocated: { unit, amount: row.allocated },
     ...(row.debt > 0n ? { debt: { unit, amount: row.debt } } : undefined),
     ...(row.overdraftLimit > 0n ? { overdraftLimit: { unit, amount: row.overdraftLimit } } : undefined),
-    ...(row.overLimit ? { isOverLimit: true } : undefined)
+    ...(isOverLimit(row) ? { isOverLimit: true } : undefined)
   }
 }
 
@@ -740,18 +740,15 @@ const decideCreate = (view: View, command: Command & { readonly _tag: "CreateBud
 const noBudget = (scope: string, unit: Unit): Verdict =>
   refused({ code: "BUDGET_NOT_FOUND", scope, unit, reason: `Budget not found for provided scope: ${scope}` })
 
-/** Lowering the overdraft limit below the debt sets the over-limit flag; raising it never clears one, funding does. */
 const decideUpdate = (view: View, command: Command & { readonly _tag: "UpdateBudget" }): Verdict => {
   const { overdraftLimit, scope, status, unit } = command.request
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
   if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit })
-  const limit = overdraftLimit?.amount ?? before.overdraftLimit
   const after: BudgetRow = {
     ...before,
     status: status ?? before.status,
-    overdraftLimit: limit,
-    overLimit: before.overLimit || before.debt > limit
+    overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit
   }
   return {
     _tag: "Done",
@@ -801,7 +798,7 @@ const decideFund = (view: View, command: Command & { readonly _tag: "Fund" }, no
       reason: "the budget's figures would leave the range of an int64"
     })
   }
-  const after = { ...funded, overLimit: stillOverLimit(funded, request.operation) }
+  const after = { ...funded, capped: stillCapped(funded, request.operation) }
   const reply: FundReply = { previous: balanceOf(before), balance: balanceOf(after) }
   return done(command, reply, { kind: request.operation, budgets: [{ before, after }] }, now + KEEP_MS)
 }
@@ -823,8 +820,6 @@ const fund = (row: BudgetRow, operation: FundOperation, x: bigint, spent: bigint
   }
 }
 
-/** Debt above the limit sets the flag; otherwise funding that leaves something to spend clears it, and a debit never does. */
-const stillOverLimit = (row: BudgetRow, operation: FundOperation): boolean => {
-  if (row.debt > row.overdraftLimit) return true
-  return row.overLimit && (operation === "DEBIT" || remaining(row) <= 0n)
-}
+/** New money that leaves something to spend makes good for a capped charge; taking money away and repaying debt do not. */
+const stillCapped = (row: BudgetRow, operation: FundOperation): boolean =>
+  row.capped && (operation === "DEBIT" || operation === "REPAY_DEBT" || remaining(row) <= 0n)

@@ -22,7 +22,7 @@ export interface Verification {
 
 const nameOf = (row: BudgetRow): string => `${row.scope} ${row.unit}`
 
-const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "overLimit", "status"] as const
+const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "capped", "status"] as const
 
 const differences = (
   name: string,

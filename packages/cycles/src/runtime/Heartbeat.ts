@@ -47,7 +47,7 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>("effect-cycles/Leas
   }
 
   override get message(): string {
-    return `The lease of reservation ${this.reservationId} was lost: ${this.reason}. ` +
+    return `The lease of reservation ${this.reservationId} was lost: ${this.reason.replace(/\.$/, "")}. ` +
       "Use a longer ttl, or settle in smaller pieces."
   }
 }
