@@ -7,8 +7,10 @@
 // what people write
 export * as Budget from "./runtime/Budget.ts"
 export * as Heartbeat from "./runtime/Heartbeat.ts"
+export * as Mode from "./runtime/Mode.ts"
 export * as Reservation from "./runtime/Reservation.ts"
 export * as Settlement from "./runtime/Settlement.ts"
+export * as Usage from "./runtime/Usage.ts"
 
 // an authority of one's own
 export * as Ledger from "./ledger/Ledger.ts"

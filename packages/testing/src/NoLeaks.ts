@@ -65,7 +65,9 @@ export const check = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E
     return Effect.gen(function*() {
       const exit = yield* Fiber.await(yield* counted)
       const timers = (): number => liveTimers() - timersBefore
-      for (let turn = 0; Exit.isSuccess(exit) && turn < TURNS && (running > 0 || timers() > 0); turn++) yield* Effect.yieldNow
+      for (let turn = 0; Exit.isSuccess(exit) && turn < TURNS && (running > 0 || timers() > 0); turn++) {
+        yield* Effect.yieldNow
+      }
       // A test that failed need not have cleaned up; its own failure says more.
       if (Exit.isSuccess(exit) && (running > 0 || timers() > 0)) {
         return yield* Effect.die(

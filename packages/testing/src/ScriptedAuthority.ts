@@ -256,8 +256,7 @@ export const fail = <E, A = never>(error: E): Behaviour<A, E> => ({ calls: 1, ru
  */
 export const rateLimit = <A = never>(retryAfterMs?: number): Behaviour<A, RateLimited> => ({
   calls: 1,
-  run: () =>
-    Effect.suspend(() => Effect.fail(new RateLimited(retryAfterMs === undefined ? {} : { retryAfterMs })))
+  run: () => Effect.suspend(() => Effect.fail(new RateLimited(retryAfterMs === undefined ? {} : { retryAfterMs })))
 })
 
 /**

@@ -59,7 +59,18 @@ describe("ScriptedAuthority", () => {
       const calls = yield* script.calls
       assert.deepStrictEqual(
         calls.map(({ operation }) => operation),
-        ["reserve", "reserve", "commit", "extend", "release", "decide", "event", "balances", "reservation", "reservations"]
+        [
+          "reserve",
+          "reserve",
+          "commit",
+          "extend",
+          "release",
+          "decide",
+          "event",
+          "balances",
+          "reservation",
+          "reservations"
+        ]
       )
       assert.isTrue(calls.every((call) => outcomeOf(call) === "success" && call.effect === call.outcome))
       assert.deepStrictEqual((yield* script.callsOf("commit"))[0], {
@@ -99,7 +110,9 @@ describe("ScriptedAuthority", () => {
       yield* TestClock.adjust(1)
       yield* Fiber.join(fiber)
       yield* script.on("reserve", ScriptedAuthority.delayReply("1 second"))
-      const refused = yield* Effect.forkChild(Effect.flip(authority.reserve({ ...reserve("b"), estimate: Amount.tokens(91) })))
+      const refused = yield* Effect.forkChild(
+        Effect.flip(authority.reserve({ ...reserve("b"), estimate: Amount.tokens(91) }))
+      )
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(refused))._tag, "BudgetExceeded")
       const calls = yield* script.callsOf("reserve")
@@ -109,26 +122,29 @@ describe("ScriptedAuthority", () => {
       ])
     }).pipe(Effect.provide(layerWith({ reserve: [ScriptedAuthority.delayReply("1 second")] }))))
 
-  NoLeaks.effect("loses a request and loses a reply: both look alike to the caller, and differ in effect", () =>
-    Effect.gen(function*() {
-      const authority = yield* BudgetAuthority.BudgetAuthority
-      const script = yield* ScriptedAuthority.ScriptedAuthority
-      yield* script.on("reserve", ScriptedAuthority.loseRequest("1 second"), ScriptedAuthority.loseReply("1 second"))
-      for (const held of [0n, 10n]) {
-        const fiber = yield* Effect.forkChild(Effect.flip(authority.reserve(reserve("a"))))
-        yield* TestClock.adjust("1 second")
-        assert.strictEqual((yield* Fiber.join(fiber))._tag, "AuthorityUnavailable")
-        assert.strictEqual(yield* reserved, held)
-      }
-      const calls = yield* script.callsOf("reserve")
-      assert.deepStrictEqual(calls.map((call) => [call.arrivedAtMs, call.effect?._tag, outcomeOf(call)]), [
-        [undefined, undefined, "AuthorityUnavailable"],
-        [1_000, "Success", "AuthorityUnavailable"]
-      ])
-      // The script has ended: the repetition finds the first reply.
-      yield* authority.reserve(reserve("a"))
-      assert.strictEqual(yield* reserved, 10n)
-    }).pipe(Effect.provide(layerWith())))
+  NoLeaks.effect(
+    "loses a request and loses a reply: both look alike to the caller, and differ in effect",
+    () =>
+      Effect.gen(function*() {
+        const authority = yield* BudgetAuthority.BudgetAuthority
+        const script = yield* ScriptedAuthority.ScriptedAuthority
+        yield* script.on("reserve", ScriptedAuthority.loseRequest("1 second"), ScriptedAuthority.loseReply("1 second"))
+        for (const held of [0n, 10n]) {
+          const fiber = yield* Effect.forkChild(Effect.flip(authority.reserve(reserve("a"))))
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* Fiber.join(fiber))._tag, "AuthorityUnavailable")
+          assert.strictEqual(yield* reserved, held)
+        }
+        const calls = yield* script.callsOf("reserve")
+        assert.deepStrictEqual(calls.map((call) => [call.arrivedAtMs, call.effect?._tag, outcomeOf(call)]), [
+          [undefined, undefined, "AuthorityUnavailable"],
+          [1_000, "Success", "AuthorityUnavailable"]
+        ])
+        // The script has ended: the repetition finds the first reply.
+        yield* authority.reserve(reserve("a"))
+        assert.strictEqual(yield* reserved, 10n)
+      }).pipe(Effect.provide(layerWith()))
+  )
 
   NoLeaks.effect("never answers where no time is given, and its layer's end cleans up", () =>
     Effect.gen(function*() {
@@ -160,41 +176,44 @@ describe("ScriptedAuthority", () => {
       reserve: [ScriptedAuthority.delayRequest("1 second", ScriptedAuthority.delayReply("1 second"))]
     }))))
 
-  NoLeaks.effect("denies on cue, fails so many times, throttles, makes replies up and changes them, each in its turn", () =>
-    Effect.gen(function*() {
-      const authority = yield* BudgetAuthority.BudgetAuthority
-      const script = yield* ScriptedAuthority.ScriptedAuthority
-      yield* script.on(
-        "reserve",
-        ScriptedAuthority.fail(new CyclesError.BudgetFrozen({ scope: "tenant:acme" })),
-        ScriptedAuthority.times(2, ScriptedAuthority.fail(new CyclesError.InternalError({}))),
-        ScriptedAuthority.rateLimit(250),
-        ScriptedAuthority.rateLimit(),
-        ScriptedAuthority.reply({ decision: "DENY", reasonCode: "BUDGET_CLOSED", affectedScopes: [] }),
-        ScriptedAuthority.pass(),
-        ScriptedAuthority.alter((reply) => ({ ...reply, remainingTtlMs: 7 }))
-      )
-      const attempt = Effect.match(authority.reserve(reserve("a")), {
-        onFailure: (error): string => `${error._tag} ${error.retryAfterMs}`,
-        onSuccess: (reply): string => `${reply.decision} ${reply.remainingTtlMs}`
-      })
-      const seen: Array<string> = []
-      for (let i = 0; i < 9; i++) seen.push(yield* attempt)
-      assert.deepStrictEqual(seen, [
-        "BudgetFrozen undefined",
-        "InternalError undefined",
-        "InternalError undefined",
-        "RateLimited 250",
-        "RateLimited undefined",
-        "DENY undefined",
-        "ALLOW 60000",
-        "ALLOW 7",
-        "ALLOW 60000"
-      ])
-      const arrived = (yield* script.callsOf("reserve")).map(({ arrivedAtMs }) => arrivedAtMs !== undefined)
-      assert.deepStrictEqual(arrived, [false, false, false, false, false, false, true, true, true])
-      assert.strictEqual(yield* reserved, 10n)
-    }).pipe(Effect.provide(layerWith())))
+  NoLeaks.effect(
+    "denies on cue, fails so many times, throttles, makes replies up and changes them, each in its turn",
+    () =>
+      Effect.gen(function*() {
+        const authority = yield* BudgetAuthority.BudgetAuthority
+        const script = yield* ScriptedAuthority.ScriptedAuthority
+        yield* script.on(
+          "reserve",
+          ScriptedAuthority.fail(new CyclesError.BudgetFrozen({ scope: "tenant:acme" })),
+          ScriptedAuthority.times(2, ScriptedAuthority.fail(new CyclesError.InternalError({}))),
+          ScriptedAuthority.rateLimit(250),
+          ScriptedAuthority.rateLimit(),
+          ScriptedAuthority.reply({ decision: "DENY", reasonCode: "BUDGET_CLOSED", affectedScopes: [] }),
+          ScriptedAuthority.pass(),
+          ScriptedAuthority.alter((reply) => ({ ...reply, remainingTtlMs: 7 }))
+        )
+        const attempt = Effect.match(authority.reserve(reserve("a")), {
+          onFailure: (error): string => `${error._tag} ${error.retryAfterMs}`,
+          onSuccess: (reply): string => `${reply.decision} ${reply.remainingTtlMs}`
+        })
+        const seen: Array<string> = []
+        for (let i = 0; i < 9; i++) seen.push(yield* attempt)
+        assert.deepStrictEqual(seen, [
+          "BudgetFrozen undefined",
+          "InternalError undefined",
+          "InternalError undefined",
+          "RateLimited 250",
+          "RateLimited undefined",
+          "DENY undefined",
+          "ALLOW 60000",
+          "ALLOW 7",
+          "ALLOW 60000"
+        ])
+        const arrived = (yield* script.callsOf("reserve")).map(({ arrivedAtMs }) => arrivedAtMs !== undefined)
+        assert.deepStrictEqual(arrived, [false, false, false, false, false, false, true, true, true])
+        assert.strictEqual(yield* reserved, 10n)
+      }).pipe(Effect.provide(layerWith()))
+  )
 
   NoLeaks.effect("goes on for ever where told to, until its script is cleared", () =>
     Effect.gen(function*() {

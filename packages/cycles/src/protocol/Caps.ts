@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 const ToolName = Schema.String.check(Schema.isMaxCodePoints(256))
@@ -94,3 +95,42 @@ export const isLastStep = (caps: Caps | undefined): boolean =>
  * @since 0.1.0
  */
 export const cooldown = (caps: Caps | undefined): Duration.Duration => Duration.millis(caps?.cooldownMs ?? 0)
+
+/**
+ * The caps of a reservation do not allow this tool.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ToolNotAllowed
+  extends Schema.TaggedError<ToolNotAllowed>("effect-cycles/ToolNotAllowed")("ToolNotAllowed", {
+    tool: Schema.String
+  })
+{
+  /** Whether the same request may succeed later, unchanged. */
+  get isTransient(): boolean {
+    return false
+  }
+
+  override get message(): string {
+    return `The tool "${this.tool}" is not allowed. Choose one the caps allow, or go on without it.`
+  }
+}
+
+/**
+ * Fails where the caps do not allow a tool, and does nothing otherwise.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const enforceTool = (caps: Caps | undefined, tool: string): Effect.Effect<void, ToolNotAllowed> =>
+  isToolAllowed(caps, tool) ? Effect.void : Effect.fail(new ToolNotAllowed({ tool }))
+
+/**
+ * Waits as long as the caps ask for before the next action.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const awaitCooldown = (caps: Caps | undefined): Effect.Effect<void> =>
+  caps?.cooldownMs === undefined || caps.cooldownMs === 0 ? Effect.void : Effect.sleep(cooldown(caps))

@@ -33,16 +33,21 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { dual, identity } from "effect/Function"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Action } from "../protocol/Action.ts"
 import type { Amount, Unit } from "../protocol/Amount.ts"
 import { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
+import type { ToolNotAllowed } from "../protocol/Caps.ts"
 import type { Denied, ReservationFinalized, ReserveError } from "../protocol/CyclesError.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
@@ -53,8 +58,10 @@ import * as Subjects from "../protocol/Subject.ts"
 import * as Background from "./Background.ts"
 import type { LeaseLost, Policy } from "./Heartbeat.ts"
 import * as Lease from "./Lease.ts"
-import type { Guarded } from "./Reservation.ts"
-import type { Decision, Outcome, Report, Settlement } from "./Settlement.ts"
+import * as Lifecycle from "./Lifecycle.ts"
+import * as Mode from "./Mode.ts"
+import type { Details, Guarded } from "./Reservation.ts"
+import type { Outcome, Settled, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
 
 // Web Crypto, which every supported runtime has; declared here so that the core needs no platform's types.
@@ -68,6 +75,12 @@ declare const crypto: { readonly randomUUID: () => string }
  * - `gracePeriod`: how long after its end a hold still takes a commit, at most 60 seconds; the authority's default (5 seconds)
  *   when not given
  * - `overagePolicy`: what happens when more was used than reserved; the authority's default (`ALLOW_IF_AVAILABLE`) when not given
+ * - `mode`: how strictly budget is asked for; `enforce` when not given
+ * - `onUnavailable`: what happens when the authority cannot be reached; `closed` when not given
+ * - `rules`: mode and overage policy for some kinds of action
+ * - `enforceCaps`: fail with `ToolNotAllowed` before the work where the caps do not allow the action's name as a tool; caps are
+ *   advice otherwise
+ * - `onUnsettled`: what work costs that failed or was interrupted; `release` when not given
  * - `heartbeat`: what a lost lease does to the work; `warn` when not given
  * - `heartbeatTimeout`: how long one extension may take; 5 seconds when not given. The beat comes early enough for two of
  *   them, so keep it well below a third of the ttl
@@ -81,6 +94,11 @@ export interface Options {
   readonly ttl?: Duration.Input | undefined
   readonly gracePeriod?: Duration.Input | undefined
   readonly overagePolicy?: OveragePolicy | undefined
+  readonly mode?: Mode.Mode | undefined
+  readonly onUnavailable?: Mode.OnUnavailable | undefined
+  readonly rules?: Mode.Rules | undefined
+  readonly enforceCaps?: boolean | undefined
+  readonly onUnsettled?: "release" | "commitEstimate" | undefined
   readonly heartbeat?: Policy | undefined
   readonly heartbeatTimeout?: Duration.Input | undefined
   readonly shutdownTimeout?: Duration.Input | undefined
@@ -94,6 +112,9 @@ export interface Options {
  * - `idempotencyKey`: give one to make a repetition of this call, by another process too, the same reservation; a new one is
  *   made for every run when not given
  * - `metadata`: kept with the reservation
+ * - `onUnsettled`: what this call costs when its body fails or is interrupted, instead of returning a settlement: nothing, the
+ *   estimate (marked `estimated: true` in the commit's metadata), or what a function of its exit says. A provider may bill a call
+ *   that timed out; `release` says that it did not
  *
  * @category models
  * @since 0.1.0
@@ -105,6 +126,10 @@ export interface Request<out U extends Unit> {
   readonly ttl?: Duration.Input | undefined
   readonly gracePeriod?: Duration.Input | undefined
   readonly overagePolicy?: OveragePolicy | undefined
+  readonly mode?: Mode.Mode | undefined
+  readonly onUnavailable?: Mode.OnUnavailable | undefined
+  readonly enforceCaps?: boolean | undefined
+  readonly onUnsettled?: "release" | "commitEstimate" | ((exit: Exit.Exit<never, unknown>) => Amount<U>) | undefined
   readonly heartbeat?: Policy | undefined
   readonly idempotencyKey?: IdempotencyKey | undefined
   readonly metadata?: JsonObject | undefined
@@ -112,15 +137,17 @@ export interface Request<out U extends Unit> {
 
 /**
  * What a guarded call can fail with beside its own errors: the denials, trouble with the request or the authority,
- * `ReservationFinalized` when the idempotency key belongs to a reservation that has ended, and `LeaseLost` under the heartbeat
- * policies that fail.
+ * `ReservationFinalized` when the idempotency key belongs to a reservation that has ended, `LeaseLost` under the heartbeat
+ * policies that fail, and `ToolNotAllowed` where caps are enforced.
  *
  * @category errors
  * @since 0.1.0
  */
-export type GuardError = ReserveError | ReservationFinalized | LeaseLost
+export type GuardError = ReserveError | ReservationFinalized | LeaseLost | ToolNotAllowed
 
 /**
+ * What a guarded program asks of its budget; made by {@link make}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -128,9 +155,9 @@ export interface Service {
   /** @internal */
   readonly keeper: Lease.Keeper
   /** Fills a request with everything it leaves open. @internal */
-  readonly complete: (request: Request<Unit>, spending: Spending) => Lease.Request
+  readonly complete: <U extends Unit>(request: Request<U>, spending: Spending) => Lifecycle.Task<U>
   /** @internal */
-  readonly heartbeat: Policy
+  readonly onUnsettled: "release" | "commitEstimate"
 }
 
 /**
@@ -187,31 +214,48 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
   const defaults = {
     ttlMs: millis(options?.ttl),
     gracePeriodMs: millis(options?.gracePeriod),
-    overagePolicy: options?.overagePolicy
+    overagePolicy: options?.overagePolicy,
+    mode: options?.mode ?? "enforce",
+    onUnavailable: options?.onUnavailable ?? "closed",
+    heartbeat: options?.heartbeat ?? "warn",
+    enforceCaps: options?.enforceCaps ?? false
   }
+  const rules = options?.rules
   const background = yield* Background.make(millis(options?.shutdownTimeout) ?? 10_000)
   const prefix = crypto.randomUUID()
   let keys = 0
+  const keeper: Lease.Keeper = {
+    authority,
+    background,
+    heartbeatTimeoutMs: millis(options?.heartbeatTimeout) ?? 5_000,
+    newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`)
+  }
   return Budget.of({
-    heartbeat: options?.heartbeat ?? "warn",
-    keeper: {
-      authority,
-      background,
-      heartbeatTimeoutMs: millis(options?.heartbeatTimeout) ?? 5_000,
-      newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`)
-    },
-    complete: (request, { subject: spender, tags }) => ({
-      idempotencyKey: request.idempotencyKey,
-      subject: Subjects.merge(Subjects.merge(subject, spender), request.subject),
-      action: tags === undefined
-        ? request.action
-        : { ...request.action, tags: Array.from(new Set([...tags, ...(request.action.tags ?? [])])) },
-      estimate: Settlements.widen(request.estimate),
-      ttlMs: millis(request.ttl) ?? defaults.ttlMs,
-      gracePeriodMs: millis(request.gracePeriod) ?? defaults.gracePeriodMs,
-      overagePolicy: request.overagePolicy ?? defaults.overagePolicy,
-      metadata: request.metadata
-    })
+    keeper,
+    onUnsettled: options?.onUnsettled ?? "release",
+    complete: (request, { subject: spender, tags }) => {
+      const rule = rules === undefined ? undefined : Mode.ruleFor(rules, request.action.kind)
+      return {
+        keeper,
+        estimate: request.estimate,
+        mode: request.mode ?? rule?.mode ?? defaults.mode,
+        onUnavailable: request.onUnavailable ?? defaults.onUnavailable,
+        heartbeat: request.heartbeat ?? defaults.heartbeat,
+        enforceCaps: request.enforceCaps ?? defaults.enforceCaps,
+        request: {
+          idempotencyKey: request.idempotencyKey,
+          subject: Subjects.merge(Subjects.merge(subject, spender), request.subject),
+          action: tags === undefined
+            ? request.action
+            : { ...request.action, tags: Array.from(new Set([...tags, ...(request.action.tags ?? [])])) },
+          estimate: Settlements.widen(request.estimate),
+          ttlMs: millis(request.ttl) ?? defaults.ttlMs,
+          gracePeriodMs: millis(request.gracePeriod) ?? defaults.gracePeriodMs,
+          overagePolicy: request.overagePolicy ?? rule?.overagePolicy ?? defaults.overagePolicy,
+          metadata: request.metadata
+        }
+      }
+    }
   })
 })
 
@@ -223,6 +267,18 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
  */
 export const layer = (options?: Options): Layer.Layer<Budget, never, BudgetAuthority> =>
   Layer.effect(Budget, make(options))
+
+/**
+ * Provides the service with mode, overage policy, rules and what happens when the authority is unavailable taken from the
+ * environment; see `Mode.config`. Options given here win over it.
+ *
+ * This is what makes a rollout a matter of configuration: shadow first, then a lenient overage policy, then a strict one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options?: Options): Layer.Layer<Budget, Config.ConfigError, BudgetAuthority> =>
+  Layer.effect(Budget, Effect.flatMap(Mode.config, (config) => make({ ...config, ...options })))
 
 /**
  * Says who spends: every guard inside, in child fibers too, takes these levels, dimensions and tags where its own request does
@@ -302,25 +358,190 @@ export const guard = <
     reservation: Guarded<S, U>
   ) => Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
 ): Effect.Effect<A, E | E2 | Effect.Error<Eff> | GuardError, R | Effect.Services<Eff> | Budget> =>
-  Effect.withFiber((fiber) => {
-    const budget = Context.getUnsafe(fiber.context, Budget)
-    const { keeper } = budget
-    const policy = request.heartbeat ?? budget.heartbeat
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        Lease.acquire(keeper, budget.complete(request, fiber.getRef(Spender)), restore),
-        (lease) =>
-          Effect.flatMap(Lease.beat(keeper, lease, policy), (beating) => {
-            const reservation = guarded<unknown, U>(lease, request.estimate)
-            const work = restore(Effect.suspend(() => toEffect(body(reservation))))
-            return Effect.flatMap(
-              Effect.exit(policy === "interrupt" ? orLost(work, beating) : work),
-              (exit) => settle(keeper, lease, beating, policy, reservation, exit, restore)
-            )
-          })
-      )
+  Effect.flatMap(runGuarded(request, body), ({ exit }) => valueOf(exit))
+
+/**
+ * Like {@link guard}, and also says what became of the settlement: charged, capped, recovered as an event, rejected.
+ *
+ * **Example** (Failing where a charge was refused)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Action, Amount, Budget, Ledger, Settlement } from "effect-cycles"
+ *
+ * const program = Budget.guardOutcome(
+ *   { action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(100), overagePolicy: "REJECT" },
+ *   (r) => Effect.succeed(r.commit(Amount.tokens(120), "a long answer"))
+ * ).pipe(
+ *   Effect.flatMap(Settlement.valueOrFail),
+ *   Effect.catchTag("SettlementFailed", (failed) => Effect.succeed(`${failed.outcome}: ${failed.value}`)),
+ *   Effect.provide(Budget.layer()),
+ *   Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] }))
+ * )
+ *
+ * const answer = await Effect.runPromise(program)
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const guardOutcome = <
+  const U extends Unit,
+  A = never,
+  E2 = never,
+  E = never,
+  R = never,
+  Eff extends Effect.Effect<unknown, unknown, unknown> = never
+>(
+  request: Request<U>,
+  body: <S>(
+    reservation: Guarded<S, U>
+  ) => Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
+): Effect.Effect<Settled<A>, E | E2 | Effect.Error<Eff> | GuardError, R | Effect.Services<Eff> | Budget> =>
+  Effect.flatMap(runGuarded(request, body), ({ exit, outcome }) =>
+    // An exit whose settlement was not waited for is an interruption, which has no value.
+    Effect.map(valueOf(exit), (value) => ({ value, outcome: outcome as Outcome })))
+
+/**
+ * Puts a budget around an effect that knows nothing of it: what it cost is read from its exit.
+ *
+ * The function is asked for every exit, success, failure and interruption alike, so that a provider's charge for a failed call can be
+ * taken into account. An amount of zero gives the whole hold back.
+ *
+ * **Example** (A model call, charged by its usage)
+ *
+ * ```ts
+ * import { Effect, Exit } from "effect"
+ * import { Action, Amount, Budget, Ledger } from "effect-cycles"
+ *
+ * const callLlm = Effect.succeed({ text: "hello", tokens: 12 })
+ *
+ * const program = callLlm.pipe(
+ *   Budget.charge(
+ *     { action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(1_000) },
+ *     (exit) => Amount.tokens(Exit.isSuccess(exit) ? exit.value.tokens : 0)
+ *   ),
+ *   Effect.map(({ text }) => text),
+ *   Effect.provide(Budget.layer()),
+ *   Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] }))
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => "hello"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const charge: {
+  <const U extends Unit, A, E>(
+    request: Request<U>,
+    actual: (exit: Exit.Exit<A, E | LeaseLost>) => Amount<NoInfer<U>>
+  ): <R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | GuardError, R | Budget>
+  <A, E, R, const U extends Unit>(
+    self: Effect.Effect<A, E, R>,
+    request: Request<U>,
+    actual: (exit: Exit.Exit<A, E | LeaseLost>) => Amount<NoInfer<U>>
+  ): Effect.Effect<A, E | GuardError, R | Budget>
+} = dual(3, <A, E, R, const U extends Unit>(
+  self: Effect.Effect<A, E, R>,
+  request: Request<U>,
+  actual: (exit: Exit.Exit<A, E | LeaseLost>) => Amount<NoInfer<U>>
+): Effect.Effect<A, E | GuardError, R | Budget> =>
+  Effect.flatMap(
+    perform(request, () => self, (exit) => spent(actual(exit))),
+    ({ exit }): Effect.Effect<A, E | LeaseLost> => exit
+  ))
+
+/**
+ * Puts a budget around a stream. What it used is a fold over what was seen of it, so that success, failure, an early stop and an
+ * interruption are each settled by what really came through.
+ *
+ * - `stream`: built from the reservation, so that it can heed the caps
+ * - `meter`: `initial`, and a `step` for every element
+ * - `settle`: what the final state means, `commit` or `release`; asked however the stream ends
+ * - `cutWhen`: ends the stream after the element for whose state it is true, for example at a token cap
+ *
+ * The hold is taken when the stream is run, and settled when its scope ends.
+ *
+ * **Example** (Counting tokens, stopping at a cap)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Action, Amount, Budget, Ledger } from "effect-cycles"
+ *
+ * const answer = Budget.guardStream(
+ *   { action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(1_000) },
+ *   {
+ *     stream: () => Stream.make("one", "two", "three", "four"),
+ *     meter: { initial: 0, step: (tokens, _word) => tokens + 1 },
+ *     settle: (r, tokens) => r.commit(Amount.tokens(tokens)),
+ *     cutWhen: (tokens) => tokens >= 3
+ *   }
+ * )
+ *
+ * const program = Stream.runCollect(answer).pipe(
+ *   Effect.map((words) => words.join(" ")),
+ *   Effect.provide(Budget.layer()),
+ *   Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] }))
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => "one two three"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const guardStream = <const U extends Unit, A, E, R, M>(
+  request: Request<U>,
+  options: {
+    readonly stream: <S>(reservation: Guarded<S, U>) => Stream.Stream<A, E, R>
+    readonly meter: { readonly initial: M; readonly step: (state: M, element: A) => M }
+    readonly settle: <S>(
+      reservation: Guarded<S, U>,
+      state: M,
+      exit: Exit.Exit<unknown, unknown>
+    ) => Settlement<S, U, void>
+    readonly cutWhen?: ((state: M) => boolean) | undefined
+  }
+): Stream.Stream<A, E | GuardError, R | Budget> =>
+  Stream.unwrap(Effect.gen(function*() {
+    let state = options.meter.initial
+    const opened = yield* Deferred.make<Guarded<unknown, U>, GuardError>()
+    const closing = yield* Deferred.make<Exit.Exit<unknown, unknown>>()
+    // The guarded work is the stream's life: it begins with the hold and ends when the stream's scope does.
+    const life = yield* perform(
+      request,
+      (reservation) => Effect.andThen(Deferred.succeed(opened, reservation), Deferred.await(closing)),
+      (exit, reservation) =>
+        verdictOf(options.settle(reservation, state, Exit.isSuccess(exit) ? exit.value : exit), reservation)
+    ).pipe(
+      Effect.flatMap(({ exit }): Effect.Effect<unknown, LeaseLost> => Exit.asVoid(exit)),
+      Effect.tapCause((cause) => Deferred.failCause(opened, cause)),
+      Effect.forkScoped({ startImmediately: true })
     )
-  })
+    yield* Effect.addFinalizer((exit) =>
+      Effect.andThen(Deferred.succeed(closing, exit), Lease.wasInterrupted(exit) ? Effect.void : Fiber.await(life))
+    )
+    const reservation = yield* Deferred.await(opened)
+    const metered = Stream.tap(options.stream(reservation), (element) =>
+      Effect.sync(() => {
+        state = options.meter.step(state, element)
+      }))
+    const cut = options.cutWhen
+    const ending = cut === undefined ? metered : Stream.takeUntil(metered, () => cut(state))
+    return Stream.interruptWhen(ending, Effect.andThen(Fiber.join(life), Effect.never))
+  }))
+
+/**
+ * The reservation the current fiber works under, inside a guarded body and the fibers it forks: its id, decision, caps and scopes.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const current: Effect.Effect<Option.Option<Details<Unit>>> = Effect.map(
+  Lifecycle.Current,
+  Option.fromUndefinedOr
+)
 
 /**
  * Turns a denial into something else: a cached answer, a cheaper model. Errors that are not denials pass.
@@ -366,32 +587,36 @@ export const catchDenied: {
 )
 
 // ---------------------------------------------------------------------------------------------------------------------
-// the end of a guarded call
+// how a guarded call is carried out
 // ---------------------------------------------------------------------------------------------------------------------
 
-/**
- * The reservation a body is given. One literal and no spread: it is made for every guarded call. The settlements know it by
- * identity, so that one of another reservation is found out at run time too, where the types were not asked.
- */
-const guarded = <S, U extends Unit>(lease: Lease.Lease, estimate: Amount<U>): Guarded<S, U> => {
-  const { id, reply } = lease
-  const reservation: Guarded<S, U> = {
-    id,
-    decision: reply.decision === "ALLOW_WITH_CAPS" ? "ALLOW_WITH_CAPS" : "ALLOW",
-    caps: reply.caps,
-    reserved: estimate,
-    affectedScopes: reply.affectedScopes,
-    scopePath: reply.scopePath,
-    expiresAtMs: reply.expiresAtMs,
-    "~S": identity,
-    commit: <A>(actual: Amount<U>, value?: A, report?: Report): Settlement<S, U, A> =>
-      Settlements.make({ _tag: "Commit", of: reservation, actual: Settlements.widen(actual), report, value }),
-    release: <A>(value?: A): Settlement<S, U, A> => Settlements.make({ _tag: "Release", of: reservation, value }),
-    commitFail: (actual, error, report) =>
-      Settlements.make({ _tag: "CommitFail", of: reservation, actual: Settlements.widen(actual), report, error })
-  }
-  return reservation
-}
+const perform = <U extends Unit, A, E, R>(
+  request: Request<U>,
+  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  verdict: (exit: Exit.Exit<A, E | LeaseLost>, reservation: Guarded<unknown, U>) => Lifecycle.Verdict
+): Effect.Effect<Lifecycle.Ended<A, E | LeaseLost>, Exclude<GuardError, LeaseLost>, R | Budget> =>
+  Effect.withFiber((fiber) => {
+    const budget = Context.getUnsafe(fiber.context, Budget)
+    return Lifecycle.run(budget.complete(request, fiber.getRef(Spender)), work, verdict)
+  })
+
+const runGuarded = <U extends Unit, A, E2, E, R, Eff extends Effect.Effect<unknown, unknown, unknown>>(
+  request: Request<U>,
+  body: <S>(
+    reservation: Guarded<S, U>
+  ) => Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
+) =>
+  Effect.withFiber((fiber) => {
+    const { onUnsettled } = Context.getUnsafe(fiber.context, Budget)
+    return perform(
+      request,
+      (reservation) => toEffect(body(reservation)),
+      (exit, reservation) =>
+        Exit.isSuccess(exit)
+          ? verdictOf(exit.value, reservation)
+          : unsettled(request, onUnsettled, Exit.failCause(exit.cause), reservation)
+    )
+  })
 
 const toEffect = <S, U extends Unit, A, E2, E, R, Eff extends Effect.Effect<unknown, unknown, unknown>>(
   body: Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
@@ -401,46 +626,50 @@ const toEffect = <S, U extends Unit, A, E2, E, R, Eff extends Effect.Effect<unkn
     ? body
     : Effect.gen(() => body) as Effect.Effect<Settlement<S, U, A, E2>, Effect.Error<Eff>, Effect.Services<Eff>>
 
-const orLost = <A, E, R>(work: Effect.Effect<A, E, R>, beating: Lease.Beating): Effect.Effect<A, E | LeaseLost, R> =>
-  Effect.raceFirst(work, Effect.flatMap(Fiber.join(beating.fiber), Effect.fail))
+const spent = <U extends Unit>(amount: Amount<U>): Lifecycle.Verdict =>
+  amount.amount === 0n
+    ? { _tag: "Release", reason: "unused" }
+    : { _tag: "Commit", actual: Settlements.widen(amount), report: undefined }
 
-const settle = <S, U extends Unit, A, E2, E>(
-  keeper: Lease.Keeper,
-  lease: Lease.Lease,
-  beating: Lease.Beating,
-  policy: Policy,
-  reservation: Guarded<S, U>,
-  exit: Exit.Exit<Settlement<S, U, A, E2>, E>,
-  restore: Background.Restore
-): Effect.Effect<A, E | E2 | LeaseLost> => {
-  const stop = (): void => beating.fiber.interruptUnsafe()
-  if (Exit.isFailure(exit)) {
-    stop()
-    const release = Lease.release(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "failed")
-    return Effect.andThen(
-      Lease.wasInterrupted(exit) ? keeper.background.start(release) : keeper.background.run(restore, release),
-      Effect.failCause(exit.cause)
-    )
+/** What a body returned, as what to do. Throws for what is not a settlement of this reservation, which the types refuse too. */
+const verdictOf = <S, U extends Unit, A, E2>(
+  settlement: Settlement<S, U, A, E2>,
+  reservation: Guarded<S, U>
+): Lifecycle.Verdict => {
+  const decision = Settlements.decisionOf(settlement)
+  if (decision?.of !== reservation) {
+    throw new TypeError("A guarded body must return a settlement of its own reservation")
   }
-  const decision = Settlements.decisionOf(exit.value)
-  if (decision.of !== reservation) {
-    stop()
-    return Effect.andThen(
-      keeper.background.run(restore, Lease.release(keeper, lease.id, "not settled")),
-      Effect.die(new TypeError("A guarded body must return a settlement of its own reservation"))
-    )
-  }
-  // A hold that is given back needs no lease; one that is committed keeps it until the authority has answered.
-  if (decision._tag === "Release") stop()
-  const carriedOut = Effect.onExit(carryOut(keeper, lease, decision), () => Effect.sync(stop))
-  return Effect.flatMap(keeper.background.run(restore, carriedOut), (): Effect.Effect<A, E2 | LeaseLost> => {
-    if (policy === "failOnSettle" && beating.lost !== undefined) return Effect.fail(beating.lost)
-    // What a settlement holds is what its type says: it was built by this reservation.
-    return decision._tag === "CommitFail" ? Effect.fail(decision.error as E2) : Effect.succeed(decision.value as A)
-  })
+  return decision._tag === "Release"
+    ? { _tag: "Release", reason: "unused" }
+    : { _tag: "Commit", actual: decision.actual, report: decision.report }
 }
 
-const carryOut = (keeper: Lease.Keeper, lease: Lease.Lease, decision: Decision): Effect.Effect<Outcome> =>
-  decision._tag === "Release"
-    ? Lease.releaseOutcome(keeper, lease.id, "unused")
-    : Lease.commitOutcome(keeper, lease, decision.actual, decision.report)
+/** What a body costs that failed, died or was interrupted. */
+const unsettled = <U extends Unit>(
+  request: Request<U>,
+  byDefault: "release" | "commitEstimate",
+  exit: Exit.Exit<never, unknown>,
+  reservation: Guarded<unknown, U>
+): Lifecycle.Verdict => {
+  const policy = request.onUnsettled ?? byDefault
+  const reason = Lease.wasInterrupted(exit) ? "interrupted" : "failed"
+  if (policy === "release") return { _tag: "Release", reason }
+  return policy === "commitEstimate"
+    ? {
+      _tag: "Commit",
+      actual: Settlements.widen(reservation.reserved),
+      report: { metadata: { estimated: true, unsettled: reason } }
+    }
+    : spent(policy(exit))
+}
+
+/** What the settlement an exit holds is worth to the caller: its value, or its error. */
+const valueOf = <S, U extends Unit, A, E2, E>(
+  exit: Exit.Exit<Settlement<S, U, A, E2>, E>
+): Effect.Effect<A, E | E2> => {
+  if (Exit.isFailure(exit)) return Effect.failCause(exit.cause)
+  const decision = Settlements.decisionOf(exit.value)
+  // What a settlement holds is what its type says: it was built by this call's reservation.
+  return decision._tag === "CommitFail" ? Effect.fail(decision.error as E2) : Effect.succeed(decision.value as A)
+}

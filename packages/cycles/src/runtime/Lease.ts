@@ -69,7 +69,7 @@ interface Timed {
 }
 
 /** Absent fields stay absent: they mean the authority's defaults. */
-const toWire = (keeper: Keeper, request: Request): ReserveRequest => {
+export const toWire = (keeper: Keeper, request: Request): ReserveRequest => {
   const wire: Types.Mutable<ReserveRequest> = {
     idempotencyKey: request.idempotencyKey ?? keeper.newKey(),
     subject: request.subject,
@@ -194,6 +194,25 @@ const reclaim = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<void> => {
   )
 }
 
+/** Extends a hold that somebody else took, which proves that it is alive and says how long it still lives. */
+export const adopt = (
+  keeper: Keeper,
+  hold: Pick<Lease, "id" | "request" | "reply">
+): Effect.Effect<Lease, Errors.ExtendError> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const sentAtMs = monotonicMs(clock)
+    const extendByMs = hold.request.ttlMs ?? DEFAULT_TTL_MS
+    const idempotencyKey = IdempotencyKey.make(`adopt-${keeper.newKey()}`)
+    return Effect.map(persist(keeper.authority.extend(hold.id, { idempotencyKey, extendByMs })), (reply) => ({
+      ...hold,
+      reply: { ...hold.reply, expiresAtMs: reply.expiresAtMs },
+      lead: reply.remainingTtlMs === undefined
+        ? undefined
+        : Heartbeat.observe(reply.remainingTtlMs, sentAtMs, monotonicMs(clock), 0)
+    }))
+  })
+
 /** Gives a hold back; whatever hinders it is logged, and the lease ends by itself. */
 export const release = (keeper: Keeper, id: ReservationId, reason: string): Effect.Effect<void> =>
   Effect.asVoid(releaseOutcome(keeper, id, reason))
@@ -253,6 +272,7 @@ const settledBadly = (
 /** What a hold's owner may know of it. */
 export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): Details<U> => ({
   id: lease.id,
+  held: true,
   decision: lease.reply.decision === "ALLOW_WITH_CAPS" ? "ALLOW_WITH_CAPS" : "ALLOW",
   caps: lease.reply.caps,
   reserved,

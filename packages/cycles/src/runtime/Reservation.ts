@@ -31,10 +31,16 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
+import { Action } from "../protocol/Action.ts"
 import type { Amount, Unit } from "../protocol/Amount.ts"
-import type { Caps } from "../protocol/Caps.ts"
+import { Amount as AnyAmount } from "../protocol/Amount.ts"
+import * as Caps from "../protocol/Caps.ts"
+import type { ExtendError } from "../protocol/CyclesError.ts"
 import type { Decision } from "../protocol/Decision.ts"
 import { ReservationId } from "../protocol/Ids.ts"
+import { OveragePolicy } from "../protocol/OveragePolicy.ts"
+import { DEFAULT_TTL_MS, TtlMs } from "../protocol/Reserve.ts"
+import { Subject } from "../protocol/Subject.ts"
 import * as Budget from "./Budget.ts"
 import type { LeaseLost } from "./Heartbeat.ts"
 import * as Lease from "./Lease.ts"
@@ -44,6 +50,8 @@ import * as Settlements from "./Settlement.ts"
 /**
  * What is known of a hold that was given.
  *
+ * - `held`: whether a hold stands behind it; not in the modes `off` and `shadow`, nor where the authority was unreachable and that
+ *   was to be open
  * - `decision`: `ALLOW`, or `ALLOW_WITH_CAPS` with `caps`
  * - `reserved`: what is held
  * - `affectedScopes`: every scope of the subject, widest first; `scopePath` is the narrowest
@@ -54,8 +62,9 @@ import * as Settlements from "./Settlement.ts"
  */
 export interface Details<out U extends Unit> {
   readonly id: ReservationId
+  readonly held: boolean
   readonly decision: Exclude<Decision, "DENY">
-  readonly caps: Caps | undefined
+  readonly caps: Caps.Caps | undefined
   readonly reserved: Amount<U>
   readonly affectedScopes: ReadonlyArray<string>
   readonly scopePath: string | undefined
@@ -76,6 +85,11 @@ export interface Guarded<in out S, in out U extends Unit> extends Details<U> {
   readonly commit: {
     (actual: Amount<NoInfer<U>>): Settlement<S, U, void>
     <A>(actual: Amount<NoInfer<U>>, value: A, report?: Report): Settlement<S, U, A>
+  }
+  /** What was used is not known, and the estimate is to stand for it. The commit's metadata says `estimated: true`. */
+  readonly commitEstimate: {
+    (): Settlement<S, U, void>
+    <A>(value: A, report?: Report): Settlement<S, U, A>
   }
   /** Nothing was used. The guarded call succeeds with the value. */
   readonly release: {
@@ -133,53 +147,200 @@ export interface Reservation<in out U extends Unit> extends Details<U> {
       settlement: (lease: Lease.Lease, keeper: Lease.Keeper) => Effect.Effect<Outcome>
     ) => Effect.Effect<Outcome, AlreadySettled>
     /** @internal */
+    readonly handOver: Effect.Effect<Handover, AlreadySettled>
+    /** @internal */
     readonly beating: Lease.Beating
   }
 }
 
 /**
+ * What to reserve. A scoped reservation has no body that could be failed or interrupted, so a lost lease is logged as a warning,
+ * and {@link lost} tells.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Request<U extends Unit> = Omit<Budget.Request<U>, "heartbeat" | "mode" | "onUnavailable" | "onUnsettled">
+
+/**
  * Takes a hold and ties it to the scope: a heartbeat keeps it alive until it is settled or the scope ends, and the scope's end
  * releases it where it was not settled. An interrupt while the reserve is under way leaves nothing behind.
+ *
+ * The mode and what happens when the authority is unavailable are those of `Budget.guard` alone: this always reserves.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <const U extends Unit>(
-  request: Budget.Request<U>
+  request: Request<U>
 ): Effect.Effect<Reservation<U>, Exclude<Budget.GuardError, LeaseLost>, Budget.Budget | Scope.Scope> =>
   Effect.withFiber((fiber) => {
     const budget = Context.getUnsafe(fiber.context, Budget.Budget)
-    const { keeper } = budget
+    const task = budget.complete(request, fiber.getRef(Budget.Spender))
+    const { keeper } = task
     return Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const lease = yield* Lease.acquire(keeper, budget.complete(request, fiber.getRef(Budget.Spender)), restore)
-        const beating = yield* Lease.beat(keeper, lease, request.heartbeat ?? budget.heartbeat)
-        const stop = (): void => beating.fiber.interruptUnsafe()
-        let settled = false
-        yield* Effect.addFinalizer((exit) =>
-          Effect.suspend(() => {
-            stop()
-            if (settled) return Effect.void
-            settled = true
-            const release = Lease.release(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "not settled")
-            return Lease.wasInterrupted(exit) ? keeper.background.start(release) : release
-          })
-        )
-        return {
-          ...Lease.detailsOf(lease, request.estimate),
-          [TypeId]: {
-            U: (unit: U) => unit,
-            beating,
-            settle: (settlement) =>
-              Effect.uninterruptibleMask((restore) => {
-                if (settled) return Effect.fail(new AlreadySettled({ reservationId: lease.id }))
-                settled = true
-                const carriedOut = Effect.onExit(settlement(lease, keeper), () => Effect.sync(stop))
-                return keeper.background.run(restore, carriedOut)
-              })
-          }
-        }
+      Effect.flatMap(Lease.acquire(keeper, task.request, restore), (lease) => {
+        const tool = lease.request.action.name
+        return task.enforceCaps && !Caps.isToolAllowed(lease.reply.caps, tool)
+          ? Effect.andThen(
+            keeper.background.run(restore, Lease.release(keeper, lease.id, "tool not allowed")),
+            Effect.fail(new Caps.ToolNotAllowed({ tool }))
+          )
+          : own(keeper, lease, request.estimate)
       })
+    )
+  })
+
+/** Ties a lease to the scope. */
+const own = <U extends Unit>(
+  keeper: Lease.Keeper,
+  lease: Lease.Lease,
+  estimate: Amount<U>
+): Effect.Effect<Reservation<U>, never, Scope.Scope> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const beating = yield* Lease.beat(keeper, lease, "warn")
+    const stop = (): void => beating.fiber.interruptUnsafe()
+    let settled = false
+    yield* Effect.addFinalizer((exit) =>
+      Effect.suspend(() => {
+        stop()
+        if (settled) return Effect.void
+        settled = true
+        const release = Lease.release(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "not settled")
+        return Lease.wasInterrupted(exit) ? keeper.background.start(release) : release
+      })
+    )
+    const once = <A>(then: () => Effect.Effect<A>): Effect.Effect<A, AlreadySettled> =>
+      Effect.suspend((): Effect.Effect<A, AlreadySettled> => {
+        if (settled) return Effect.fail(new AlreadySettled({ reservationId: lease.id }))
+        settled = true
+        return then()
+      })
+    return {
+      ...Lease.detailsOf(lease, estimate),
+      [TypeId]: {
+        U: (unit: U) => unit,
+        beating,
+        settle: (settlement) =>
+          Effect.uninterruptibleMask((restore) =>
+            once(() =>
+              keeper.background.run(
+                restore,
+                Effect.onExit(settlement(lease, keeper), () => Effect.sync(stop))
+              )
+            )
+          ),
+        handOver: once(() => {
+          stop()
+          const { action, estimate: held, overagePolicy, subject, ttlMs } = lease.request
+          return Effect.succeed({
+            reservationId: lease.id,
+            subject,
+            action,
+            reserved: held,
+            ttlMs: ttlMs ?? DEFAULT_TTL_MS,
+            ...(overagePolicy === undefined ? undefined : { overagePolicy }),
+            ...(lease.reply.caps === undefined ? undefined : { caps: lease.reply.caps }),
+            affectedScopes: lease.reply.affectedScopes
+          })
+        })
+      }
+    }
+  }))
+
+/**
+ * What another scope, or another process, needs to go on with a reservation. Encode it with this schema to send it there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Handover = Schema.Struct({
+  reservationId: ReservationId,
+  subject: Subject,
+  action: Action,
+  reserved: AnyAmount,
+  ttlMs: TtlMs,
+  overagePolicy: Schema.optionalKey(OveragePolicy),
+  caps: Schema.optionalKey(Caps.Caps),
+  affectedScopes: Schema.Array(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Handover extends Schema.Schema.Type<typeof Handover> {}
+
+/**
+ * Gives a reservation out of its scope's hands: the scope's end no longer releases it, its heartbeat stops, and whoever
+ * {@link adopt}s the handover settles it. Nobody extends it in between, so adopt it within its lease.
+ *
+ * Fails with {@link AlreadySettled} where the reservation was settled or handed over before.
+ *
+ * **Example** (Reserve here, settle there)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Action, Amount, Budget, Ledger, Reservation } from "effect-cycles"
+ *
+ * const front = Effect.scoped(Effect.gen(function*() {
+ *   const r = yield* Reservation.make({ action: Action.make("job.render", "video"), estimate: Amount.credits(50) })
+ *   return yield* Reservation.handOver(r)
+ * }))
+ *
+ * const worker = (handover: Reservation.Handover) => Effect.scoped(Effect.gen(function*() {
+ *   const r = yield* Reservation.adopt(handover)
+ *   return yield* Reservation.commit(r, Amount.make(r.reserved.unit, 40))
+ * }))
+ *
+ * const program = Effect.flatMap(front, worker).pipe(
+ *   Effect.map((outcome) => outcome._tag),
+ *   Effect.provide(Budget.layer()),
+ *   Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.credits(100) }] }))
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => "Committed"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const handOver = <U extends Unit>(self: Reservation<U>): Effect.Effect<Handover, AlreadySettled> =>
+  self[TypeId].handOver
+
+/**
+ * Takes a reservation up that was handed over. Its lease is extended at once, which also proves that it is still alive; from then on
+ * it belongs to this scope as if it had been made here.
+ *
+ * Fails as an extension does: `ReservationExpired` and `ReservationFinalized` where it came too late.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const adopt = (
+  handover: Handover
+): Effect.Effect<Reservation<Unit>, ExtendError, Budget.Budget | Scope.Scope> =>
+  Effect.withFiber((fiber) => {
+    const { keeper } = Context.getUnsafe(fiber.context, Budget.Budget)
+    const { action, affectedScopes, caps, overagePolicy, reservationId, reserved, subject, ttlMs } = handover
+    const taken = Lease.adopt(keeper, {
+      id: reservationId,
+      request: {
+        idempotencyKey: keeper.newKey(),
+        subject,
+        action,
+        estimate: reserved,
+        ttlMs,
+        ...(overagePolicy === undefined ? undefined : { overagePolicy })
+      },
+      reply: {
+        decision: caps === undefined ? "ALLOW" : "ALLOW_WITH_CAPS",
+        ...(caps === undefined ? undefined : { caps }),
+        affectedScopes
+      }
+    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(taken), (lease) => own<Unit>(keeper, lease, reserved))
     )
   })
 

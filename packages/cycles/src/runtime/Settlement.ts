@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
 import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { CommitError, EventError, ReleaseError } from "../protocol/CyclesError.ts"
@@ -80,6 +82,8 @@ export type Decision =
  * - `RecoveredAsEvent`: the lease had ended, so what was used was charged without it
  * - `Rejected`: the authority refused for good; what was used is not charged, and this was logged as an error
  * - `Unresolved`: the authority did not answer, however often it was asked; what became of it is not known
+ * - `Unguarded`: there was no hold to settle, because the mode was `off` or `shadow`, or the authority was unreachable and that
+ *   was to be open
  *
  * @category models
  * @since 0.1.0
@@ -90,6 +94,58 @@ export type Outcome =
   | { readonly _tag: "RecoveredAsEvent"; readonly charged: AnyAmount }
   | { readonly _tag: "Rejected"; readonly error: CommitError | ReleaseError | EventError }
   | { readonly _tag: "Unresolved"; readonly error: CommitError | ReleaseError | EventError }
+  | { readonly _tag: "Unguarded"; readonly because: "off" | "shadow" | "unavailable" }
+
+/**
+ * The value of a guarded call and what became of its settlement, side by side.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settled<out A> {
+  readonly value: A
+  readonly outcome: Outcome
+}
+
+/**
+ * A settlement that did not go through, for callers who want that to fail. `value` is what the body returned: it is not lost.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SettlementFailed extends Schema.TaggedError<SettlementFailed>("effect-cycles/SettlementFailed")(
+  "SettlementFailed",
+  {
+    outcome: Schema.Literals(["Rejected", "Unresolved"]),
+    value: Schema.Unknown,
+    cause: Schema.Defect()
+  }
+) {
+  /** Whether the same request may succeed later, unchanged. */
+  get isTransient(): boolean {
+    return false
+  }
+
+  override get message(): string {
+    return this.outcome === "Rejected"
+      ? "The settlement was refused. What was used is not charged; record it as an event, or raise the budget and do so then."
+      : "The settlement got no answer. Look the reservation up before charging it again."
+  }
+}
+
+/**
+ * The value, or a failure where its settlement was rejected or is unresolved. Without this such trouble is logged and the value is
+ * returned all the same.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const valueOrFail = <A>(settled: Settled<A>): Effect.Effect<A, SettlementFailed> =>
+  settled.outcome._tag === "Rejected" || settled.outcome._tag === "Unresolved"
+    ? Effect.fail(
+      new SettlementFailed({ outcome: settled.outcome._tag, value: settled.value, cause: settled.outcome.error })
+    )
+    : Effect.succeed(settled.value)
 
 /**
  * @internal

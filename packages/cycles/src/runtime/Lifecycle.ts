@@ -1,0 +1,242 @@
+/**
+ * One guarded piece of work from its request to its end: reserve as the mode says, run the work under a heartbeat, settle as the
+ * end demands.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
+import * as Metric from "effect/Metric"
+import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
+import type { ToolNotAllowed } from "../protocol/Caps.ts"
+import * as Caps from "../protocol/Caps.ts"
+import type { ReserveError } from "../protocol/CyclesError.ts"
+import { isDenied } from "../protocol/CyclesError.ts"
+import { ReservationId } from "../protocol/Ids.ts"
+import type { ReserveReply } from "../protocol/Reserve.ts"
+import type { Restore } from "./Background.ts"
+import type { LeaseLost, Policy } from "./Heartbeat.ts"
+import * as Lease from "./Lease.ts"
+import type { Mode, OnUnavailable } from "./Mode.ts"
+import type { Details, Guarded } from "./Reservation.ts"
+import type { Outcome, Report, Settlement } from "./Settlement.ts"
+import * as Settlements from "./Settlement.ts"
+
+/** The reservation the current fiber works under. */
+export const Current: Context.Reference<Details<Unit> | undefined> = Context.Reference<Details<Unit> | undefined>(
+  "effect-cycles/runtime/Lifecycle/Current",
+  { defaultValue: () => undefined }
+)
+
+/** A piece of work with every default filled in. */
+export interface Task<U extends Unit> {
+  readonly keeper: Lease.Keeper
+  readonly request: Lease.Request
+  readonly estimate: Amount<U>
+  readonly mode: Mode
+  readonly onUnavailable: OnUnavailable
+  readonly heartbeat: Policy
+  readonly enforceCaps: boolean
+}
+
+/** What an end means for the reservation. */
+export type Verdict =
+  | { readonly _tag: "Commit"; readonly actual: AnyAmount; readonly report: Report | undefined }
+  | { readonly _tag: "Release"; readonly reason: string }
+
+/** How a piece of work ended. What became of its settlement is not waited for where the work was interrupted. */
+export interface Ended<A, E> {
+  readonly exit: Exit.Exit<A, E>
+  readonly outcome: Outcome | undefined
+}
+
+/** Runs `work` under a reservation and settles it by `verdict`. Fails only where the work may not begin. */
+export const run = <U extends Unit, A, E, R>(
+  task: Task<U>,
+  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  verdict: (exit: Exit.Exit<A, E | LeaseLost>, reservation: Guarded<unknown, U>) => Verdict
+): Effect.Effect<Ended<A, E | LeaseLost>, Lease.AcquireError | ToolNotAllowed, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    if (task.mode === "off") return unguarded(task, restore, work, "off", undefined)
+    if (task.mode === "shadow") {
+      return Effect.flatMap(rehearse(task, restore), (reply) => unguarded(task, restore, work, "shadow", reply))
+    }
+    return Effect.matchEffect(Lease.acquire(task.keeper, task.request, restore), {
+      onFailure: (error): Effect.Effect<Ended<A, E>, Lease.AcquireError, R> =>
+        error._tag === "AuthorityUnavailable" && task.onUnavailable === "open"
+          ? Effect.andThen(
+            Effect.logWarning("The authority is unavailable; the work goes on without a budget", error),
+            unguarded(task, restore, work, "unavailable", undefined)
+          )
+          : Effect.fail(error),
+      onSuccess: (lease) => underLease(task, lease, restore, work, verdict)
+    })
+  })
+
+const underLease = <U extends Unit, A, E, R>(
+  task: Task<U>,
+  lease: Lease.Lease,
+  restore: Restore,
+  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  verdict: (exit: Exit.Exit<A, E | LeaseLost>, reservation: Guarded<unknown, U>) => Verdict
+): Effect.Effect<Ended<A, E | LeaseLost>, ToolNotAllowed, R> =>
+  Effect.withFiber((fiber) => {
+    const { heartbeat, keeper } = task
+    const { action } = lease.request
+    if (task.enforceCaps && !Caps.isToolAllowed(lease.reply.caps, action.name)) {
+      return Effect.andThen(
+        keeper.background.run(restore, Lease.release(keeper, lease.id, "tool not allowed")),
+        Effect.fail(new Caps.ToolNotAllowed({ tool: action.name }))
+      )
+    }
+    const clock = fiber.getRef(Clock.Clock)
+    const startedAt = clock.monotonicTimeNanosUnsafe()
+    return Effect.flatMap(Lease.beat(keeper, lease, heartbeat), (beating) => {
+      const reservation = guarded(Lease.detailsOf(lease, task.estimate))
+      const running = restore(Effect.provideService(Effect.suspend(() => work(reservation)), Current, reservation))
+      return Effect.flatMap(
+        Effect.exit(heartbeat === "interrupt" ? orLost(running, beating) : running),
+        (exit) => {
+          const latencyMs = Number((clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000n)
+          return settle(keeper, lease, beating, heartbeat, exit, () => verdict(exit, reservation), latencyMs, restore)
+        }
+      )
+    })
+  })
+
+const orLost = <A, E, R>(work: Effect.Effect<A, E, R>, beating: Lease.Beating): Effect.Effect<A, E | LeaseLost, R> =>
+  Effect.raceFirst(work, Effect.flatMap(Fiber.join(beating.fiber), Effect.fail))
+
+const settle = <A, E>(
+  keeper: Lease.Keeper,
+  lease: Lease.Lease,
+  beating: Lease.Beating,
+  policy: Policy,
+  exit: Exit.Exit<A, E>,
+  verdictOf: () => Verdict,
+  latencyMs: number,
+  restore: Restore
+): Effect.Effect<Ended<A, E | LeaseLost>> => {
+  const stop = (): void => beating.fiber.interruptUnsafe()
+  let verdict: Verdict
+  let ended: Exit.Exit<A, E | LeaseLost> = exit
+  try {
+    verdict = verdictOf()
+  } catch (defect) {
+    // What was used cannot be said; the hold goes back and the defect is the caller's.
+    verdict = { _tag: "Release", reason: "not settled" }
+    ended = Exit.die(defect)
+  }
+  // A hold that is given back needs no lease; one that is committed keeps it until the authority has answered.
+  if (verdict._tag === "Release") stop()
+  const carriedOut = Effect.onExit(carryOut(keeper, lease, verdict, latencyMs), () => Effect.sync(stop))
+  if (Lease.wasInterrupted(exit)) {
+    return Effect.as(keeper.background.start(carriedOut), { exit: ended, outcome: undefined })
+  }
+  return Effect.map(keeper.background.run(restore, carriedOut), (outcome) => ({
+    exit: policy === "failOnSettle" && beating.lost !== undefined && Exit.isSuccess(ended)
+      ? Exit.fail(beating.lost)
+      : ended,
+    outcome
+  }))
+}
+
+/** Latency is known here, so it is reported, unless the body measured it better. */
+const carryOut = (
+  keeper: Lease.Keeper,
+  lease: Lease.Lease,
+  verdict: Verdict,
+  latencyMs: number
+): Effect.Effect<Outcome> =>
+  verdict._tag === "Release"
+    ? Lease.releaseOutcome(keeper, lease.id, verdict.reason)
+    : Lease.commitOutcome(keeper, lease, verdict.actual, {
+      metrics: verdict.report?.metrics === undefined ? { latencyMs } : { latencyMs, ...verdict.report.metrics },
+      metadata: verdict.report?.metadata
+    })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// without a hold
+// ---------------------------------------------------------------------------------------------------------------------
+
+const shadowDecisions = Metric.counter("cycles_shadow_decisions", {
+  description: "What guards in shadow mode would have been answered",
+  incremental: true
+})
+
+/** Asks what a reserve would be answered, logs and counts it. Whatever happens, the work goes on. */
+const rehearse = <U extends Unit>(task: Task<U>, restore: Restore): Effect.Effect<ReserveReply | undefined> => {
+  const { keeper, request } = task
+  const counted = (decision: string, reason: string): Effect.Effect<void> =>
+    Effect.andThen(
+      Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: request.action.kind }), 1),
+      decision === "ALLOW"
+        ? Effect.void
+        : Effect.logWarning(
+          `Shadow: ${request.action.kind} ${request.action.name} would have been ${decision} (${reason})`
+        )
+    )
+  return restore(Effect.matchEffect(keeper.authority.reserve({ ...Lease.toWire(keeper, request), dryRun: true }), {
+    onFailure: (error: ReserveError) => Effect.as(counted(isDenied(error) ? "DENY" : "ERROR", error._tag), undefined),
+    onSuccess: (reply) => Effect.as(counted(reply.decision, reply.reasonCode ?? "none"), reply)
+  }))
+}
+
+const unguarded = <U extends Unit, A, E, R>(
+  task: Task<U>,
+  restore: Restore,
+  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  because: "off" | "shadow" | "unavailable",
+  reply: ReserveReply | undefined
+): Effect.Effect<Ended<A, E>, never, R> => {
+  const reservation = guarded<U>({
+    id: ReservationId.make(`none-${task.keeper.newKey()}`),
+    held: false,
+    decision: reply?.decision === "ALLOW_WITH_CAPS" ? "ALLOW_WITH_CAPS" : "ALLOW",
+    caps: reply?.caps,
+    reserved: task.estimate,
+    affectedScopes: reply?.affectedScopes ?? [],
+    scopePath: reply?.scopePath,
+    expiresAtMs: undefined
+  })
+  return Effect.map(
+    Effect.exit(restore(Effect.provideService(Effect.suspend(() => work(reservation)), Current, reservation))),
+    (exit) => ({ exit, outcome: { _tag: "Unguarded", because } })
+  )
+}
+
+/**
+ * The reservation a body is given. The settlements know it by identity, so that one of another reservation is found out at run
+ * time too, where the types were not asked. One literal and no spread: it is made for every guarded call.
+ */
+const guarded = <U extends Unit>(details: Details<U>): Guarded<unknown, U> => {
+  const reservation: Guarded<unknown, U> = {
+    id: details.id,
+    held: details.held,
+    decision: details.decision,
+    caps: details.caps,
+    reserved: details.reserved,
+    affectedScopes: details.affectedScopes,
+    scopePath: details.scopePath,
+    expiresAtMs: details.expiresAtMs,
+    "~S": identity,
+    commit: <A>(actual: Amount<U>, value?: A, report?: Report): Settlement<unknown, U, A> =>
+      Settlements.make({ _tag: "Commit", of: reservation, actual: Settlements.widen(actual), report, value }),
+    commitEstimate: <A>(value?: A, report?: Report): Settlement<unknown, U, A> =>
+      Settlements.make({
+        _tag: "Commit",
+        of: reservation,
+        actual: Settlements.widen(details.reserved),
+        report: { ...report, metadata: { ...report?.metadata, estimated: true } },
+        value
+      }),
+    release: <A>(value?: A): Settlement<unknown, U, A> => Settlements.make({ _tag: "Release", of: reservation, value }),
+    commitFail: (actual, error, report) =>
+      Settlements.make({ _tag: "CommitFail", of: reservation, actual: Settlements.widen(actual), report, error })
+  }
+  return reservation
+}
