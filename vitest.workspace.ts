@@ -44,8 +44,8 @@ export default defineConfig({
   test: {
     passWithNoTests: false,
     reporters: ["default", `${repository}scripts/vitest-skips.ts`],
-    projects: readdirSync(`${repository}packages`)
-      .map((name) => `${repository}packages/${name}`)
+    projects: [...readdirSync(`${repository}packages`).map((name) => `packages/${name}`), "examples"]
+      .map((folder) => `${repository}${folder}`)
       .filter((root) => existsSync(`${root}/test`))
       .map(project)
   }

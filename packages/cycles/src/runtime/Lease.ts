@@ -242,8 +242,32 @@ export const commitOutcome = (
     onFailure: (error) =>
       error._tag === "ReservationExpired"
         ? eventOutcome(keeper, lease, request)
+        : error._tag === "BudgetExceeded" || error._tag === "OverdraftLimitExceeded"
+        ? heldOutcome(keeper, lease, request, error)
         : settledBadly(lease.id, "commit", error),
     onSuccess: ({ charged, released }) => Effect.succeed<Outcome>({ _tag: "Committed", charged, released })
+  })
+}
+
+/**
+ * What was used is more than the overage policy lets through. The hold is what was allowed, so that much is charged: letting it
+ * expire would give back money that was spent.
+ */
+const heldOutcome = (
+  keeper: Keeper,
+  lease: Lease,
+  refused: CommitRequest,
+  error: CommitError
+): Effect.Effect<Outcome> => {
+  const held: CommitRequest = {
+    ...refused,
+    idempotencyKey: IdempotencyKey.make(`commit-held-${lease.id}`),
+    actual: lease.request.estimate,
+    metadata: { ...refused.metadata, refused_actual: refused.actual.amount.toString() }
+  }
+  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, held)), {
+    onFailure: () => settledBadly(lease.id, "commit", error),
+    onSuccess: ({ charged }) => settledBadly(lease.id, "commit", error, charged)
   })
 }
 
@@ -261,9 +285,10 @@ const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effe
 const settledBadly = (
   id: ReservationId,
   operation: "commit" | "release" | "event",
-  error: CommitError | ReleaseError | EventError
+  error: CommitError | ReleaseError | EventError,
+  charged?: AnyAmount
 ): Effect.Effect<Outcome> => {
-  const outcome: Outcome = { _tag: error.isTransient ? "Unresolved" : "Rejected", error }
+  const outcome: Outcome = error.isTransient ? { _tag: "Unresolved", error } : { _tag: "Rejected", error, charged }
   const message = `The ${operation} of reservation ${id} ${error.isTransient ? "got no answer" : "was refused"}`
   const log = operation === "release" ? Effect.logWarning(message, error) : Effect.logError(message, error)
   return Effect.as(log, outcome)

@@ -80,7 +80,8 @@ export type Decision =
  * - `Committed`: charged; `charged` may be less than what was used where the overage policy caps it
  * - `Released`: the hold went back
  * - `RecoveredAsEvent`: the lease had ended, so what was used was charged without it
- * - `Rejected`: the authority refused for good; what was used is not charged, and this was logged as an error
+ * - `Rejected`: the authority refused for good, which was logged as an error. Where the overage policy refused it, the hold is charged
+ *   instead, as `charged`; the rest is not
  * - `Unresolved`: the authority did not answer, however often it was asked; what became of it is not known
  * - `Unguarded`: there was no hold to settle, because the mode was `off` or `shadow`, or the authority was unreachable and that
  *   was to be open
@@ -92,7 +93,11 @@ export type Outcome =
   | { readonly _tag: "Committed"; readonly charged: AnyAmount; readonly released: AnyAmount | undefined }
   | { readonly _tag: "Released"; readonly released: AnyAmount }
   | { readonly _tag: "RecoveredAsEvent"; readonly charged: AnyAmount }
-  | { readonly _tag: "Rejected"; readonly error: CommitError | ReleaseError | EventError }
+  | {
+    readonly _tag: "Rejected"
+    readonly error: CommitError | ReleaseError | EventError
+    readonly charged: AnyAmount | undefined
+  }
   | { readonly _tag: "Unresolved"; readonly error: CommitError | ReleaseError | EventError }
   | { readonly _tag: "Unguarded"; readonly because: "off" | "shadow" | "unavailable" }
 
@@ -128,7 +133,7 @@ export class SettlementFailed extends Schema.TaggedError<SettlementFailed>("effe
 
   override get message(): string {
     return this.outcome === "Rejected"
-      ? "The settlement was refused. What was used is not charged; record it as an event, or raise the budget and do so then."
+      ? "The settlement was refused. At most the hold was charged; record the rest as an event, or raise the budget and do so then."
       : "The settlement got no answer. Look the reservation up before charging it again."
   }
 }

@@ -37,11 +37,11 @@ const figures = Effect.gen(function*() {
   return [balance.spent?.amount, balance.reserved?.amount]
 })
 
-const committed = Effect.gen(function*() {
+const committedRows = Effect.gen(function*() {
   const authority = yield* BudgetAuthority.BudgetAuthority
-  const { reservations } = yield* authority.reservations({ status: "COMMITTED", include: ["committed_metadata"] })
-  return reservations[0]
+  return (yield* authority.reservations({ status: "COMMITTED", include: ["committed_metadata"] })).reservations
 })
+const committed = Effect.map(committedRows, (rows) => rows[0])
 
 /** An authority that nobody can reach. */
 const unreachable = Layer.succeed(
@@ -131,7 +131,7 @@ describe("what an unsettled exit costs", () => {
       assert.deepStrictEqual(yield* figures, [7n, 0n])
       yield* Effect.exit(Budget.guard({ ...request, onUnsettled: "commitEstimate" }, fail))
       assert.deepStrictEqual(yield* figures, [67n, 0n])
-      const row = yield* committed
+      const row = (yield* committedRows).find(({ committed }) => committed?.amount === 60n)
       assert.deepStrictEqual(row?.committedMetadata, { estimated: true, unsettled: "failed" })
     }).pipe(Effect.provide(layer())))
 
@@ -152,6 +152,9 @@ describe("outcomes", () => {
       const settled = yield* over
       assert.strictEqual(settled.value, "kept")
       assert.strictEqual(settled.outcome._tag, "Rejected")
+      // What was allowed is charged: money that was spent is not given back.
+      assert.deepStrictEqual(yield* figures, [60n, 0n])
+      assert.deepStrictEqual((yield* committed)?.committedMetadata, { refused_actual: "61" })
       const failed = yield* Effect.flip(Settlement.valueOrFail(settled))
       assert.strictEqual(failed._tag, "SettlementFailed")
       assert.strictEqual(failed.value, "kept")
