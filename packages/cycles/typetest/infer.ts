@@ -301,7 +301,7 @@ expectType(Budget.layer()).is<Layer.Layer<Budget.Budget, never, BudgetAuthority.
 // the scoped form
 // ---------------------------------------------------------------------------------------------------------------------
 
-type ReservationError = CyclesError.ReserveError | CyclesError.ReservationFinalized
+type ReservationError = CyclesError.ReserveError | CyclesError.ReservationFinalized | Caps.ToolNotAllowed
 
 expectType(Reservation.make({ ...request, idempotencyKey: IdempotencyKey.make("k") })).is<
   Effect.Effect<Reservation.Reservation<"TOKENS">, ReservationError, Budget.Budget | Scope.Scope>
