@@ -7,6 +7,7 @@
 // what people write
 export * as Budget from "./runtime/Budget.ts"
 export * as Heartbeat from "./runtime/Heartbeat.ts"
+export * as Journal from "./runtime/Journal.ts"
 export * as Mode from "./runtime/Mode.ts"
 export * as Reservation from "./runtime/Reservation.ts"
 export * as Settlement from "./runtime/Settlement.ts"

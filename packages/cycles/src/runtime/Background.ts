@@ -27,6 +27,8 @@ export interface Background {
   ) => Effect.Effect<A, E, R>
   /** Starts an effect and does not wait for it. */
   readonly start: <A, R>(effect: Effect.Effect<A, never, R>) => Effect.Effect<void, never, R>
+  /** Starts an effect that somebody may wait for. */
+  readonly fork: <A, R>(effect: Effect.Effect<A, never, R>) => Effect.Effect<Fiber.Fiber<A>, never, R>
 }
 
 /**
@@ -69,7 +71,12 @@ export const make = Effect.fnUntraced(
               track
             )))
         }),
-      start: (effect) => Effect.map(Effect.forkDetach(effect, { startImmediately: true }), track)
+      start: (effect) => Effect.map(Effect.forkDetach(effect, { startImmediately: true }), track),
+      fork: (effect) =>
+        Effect.map(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
+          track(fiber)
+          return fiber
+        })
     }
   }
 )

@@ -57,12 +57,14 @@ import type { Subject } from "../protocol/Subject.ts"
 import * as Subjects from "../protocol/Subject.ts"
 import * as Background from "./Background.ts"
 import type { LeaseLost, Policy } from "./Heartbeat.ts"
+import { Journal } from "./Journal.ts"
 import * as Lease from "./Lease.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as Mode from "./Mode.ts"
 import type { Details, Guarded } from "./Reservation.ts"
 import type { Outcome, Settled, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
+import * as Settling from "./Settling.ts"
 
 // Web Crypto, which every supported runtime has; declared here so that the core needs no platform's types.
 declare const crypto: { readonly randomUUID: () => string }
@@ -85,6 +87,10 @@ declare const crypto: { readonly randomUUID: () => string }
  * - `heartbeatTimeout`: how long one extension may take; 5 seconds when not given. The beat comes early enough for two of
  *   them, so keep it well below a third of the ttl
  * - `shutdownTimeout`: how long the end of the layer waits for releases and commits under way; 10 seconds when not given
+ * - `journal`: whether to keep what was used in the `Journal` of the context, where there is one, until it is charged. Yes when not
+ *   given; turn it off for a budget whose authority is not the one that journal belongs to
+ * - `settleTimeout`: how long a call waits for a charge that is journaled before it goes on with the outcome `Pending`; 5 seconds
+ *   when not given
  *
  * @category models
  * @since 0.1.0
@@ -102,6 +108,8 @@ export interface Options {
   readonly heartbeat?: Policy | undefined
   readonly heartbeatTimeout?: Duration.Input | undefined
   readonly shutdownTimeout?: Duration.Input | undefined
+  readonly journal?: boolean | undefined
+  readonly settleTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -203,6 +211,9 @@ const millis = (input: Duration.Input | undefined): number | undefined =>
  * Makes the service for an authority. The scope owns the work that outlives its callers: holds being traced, releases and
  * commits under way. Its end waits for them.
  *
+ * With a `Journal` in the context, what was used is written there before it is sent for the first time, and what earlier runs
+ * left there is settled in the background.
+ *
  * Throws a `RangeError` for a duration that cannot be read.
  *
  * @category constructors
@@ -221,14 +232,20 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
     enforceCaps: options?.enforceCaps ?? false
   }
   const rules = options?.rules
-  const background = yield* Background.make(millis(options?.shutdownTimeout) ?? 10_000)
+  const shutdownTimeoutMs = millis(options?.shutdownTimeout) ?? 10_000
+  const background = yield* Background.make(shutdownTimeoutMs)
+  const journal = options?.journal === false ? Option.none() : yield* Effect.serviceOption(Journal)
+  const settleTimeoutMs = millis(options?.settleTimeout) ?? 5_000
   const prefix = crypto.randomUUID()
   let keys = 0
   const keeper: Lease.Keeper = {
     authority,
     background,
     heartbeatTimeoutMs: millis(options?.heartbeatTimeout) ?? 5_000,
-    newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`)
+    newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`),
+    settling: Option.isNone(journal)
+      ? undefined
+      : yield* Settling.make({ authority, background, journal: journal.value, settleTimeoutMs, shutdownTimeoutMs })
   }
   return Budget.of({
     keeper,

@@ -15,9 +15,8 @@ import type * as Types from "effect/Types"
 import type { Action } from "../protocol/Action.ts"
 import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { Operations } from "../protocol/BudgetAuthority.ts"
-import type { CommitError, EventError, ReleaseError, ReserveError } from "../protocol/CyclesError.ts"
+import type { CommitError, ReserveError } from "../protocol/CyclesError.ts"
 import * as Errors from "../protocol/CyclesError.ts"
-import type { EventRequest } from "../protocol/Event.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
 import type { JsonObject } from "../protocol/Metrics.ts"
@@ -30,6 +29,8 @@ import type { Background, Restore } from "./Background.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import type { Details } from "./Reservation.ts"
 import type { Outcome, Report } from "./Settlement.ts"
+import { settledBadly } from "./Settling.ts"
+import * as Settling from "./Settling.ts"
 
 /** What a lease needs from the budget it belongs to. */
 export interface Keeper {
@@ -37,6 +38,8 @@ export interface Keeper {
   readonly background: Background
   readonly heartbeatTimeoutMs: number
   readonly newKey: () => IdempotencyKey
+  /** Settles through a journal, where there is one. */
+  readonly settling: Settling.Settling | undefined
 }
 
 /** A request with every default filled in. */
@@ -227,18 +230,39 @@ export const releaseOutcome = (keeper: Keeper, id: ReservationId, reason: string
     }
   )
 
-/** Charges what was used. Where the lease has ended it is charged as an event, under the same key. */
-export const commitOutcome = (
+/**
+ * Charges what was used. With a journal it is durable when this returns, and an interrupt can no longer lose it; what is returned
+ * waits for the charge. Where the lease has ended it is charged as an event, under the same key.
+ *
+ * `stop` ends the heartbeat: as soon as the charge is journaled, else when the authority has answered.
+ */
+export const commit = (
   keeper: Keeper,
   lease: Lease,
   actual: AnyAmount,
-  report: Report | undefined
-): Effect.Effect<Outcome> => {
-  const idempotencyKey = IdempotencyKey.make(`commit-${lease.id}`)
-  const request: Types.Mutable<CommitRequest> = { idempotencyKey, actual }
+  report: Report | undefined,
+  stop: () => void
+): Effect.Effect<Effect.Effect<Outcome>> => {
+  const request: Types.Mutable<CommitRequest> = {
+    idempotencyKey: IdempotencyKey.make(`commit-${lease.id}`),
+    actual
+  }
   if (report?.metrics !== undefined) request.metrics = report.metrics
   if (report?.metadata !== undefined) request.metadata = report.metadata
-  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, request)), {
+  const direct = Effect.onExit(commitOutcome(keeper, lease, request), () => Effect.sync(stop))
+  const { settling } = keeper
+  return settling === undefined
+    ? Effect.succeed(direct)
+    : Effect.map(settling.begin(lease.id, request, lease.request), (journaled) => {
+      if (journaled === undefined) return direct
+      stop()
+      return journaled
+    })
+}
+
+/** Charges what was used, as long as there is hope in this call; without a journal there is nothing after it. */
+const commitOutcome = (keeper: Keeper, lease: Lease, request: CommitRequest): Effect.Effect<Outcome> =>
+  Effect.matchEffect(persist(keeper.authority.commit(lease.id, request)), {
     onFailure: (error) =>
       error._tag === "ReservationExpired"
         ? eventOutcome(keeper, lease, request)
@@ -247,7 +271,6 @@ export const commitOutcome = (
         : settledBadly(lease.id, "commit", error),
     onSuccess: ({ charged, released }) => Effect.succeed<Outcome>({ _tag: "Committed", charged, released })
   })
-}
 
 /**
  * What was used is more than the overage policy lets through. The hold is what was allowed, so that much is charged: letting it
@@ -258,41 +281,20 @@ const heldOutcome = (
   lease: Lease,
   refused: CommitRequest,
   error: CommitError
-): Effect.Effect<Outcome> => {
-  const held: CommitRequest = {
-    ...refused,
-    idempotencyKey: IdempotencyKey.make(`commit-held-${lease.id}`),
-    actual: lease.request.estimate,
-    metadata: { ...refused.metadata, refused_actual: refused.actual.amount.toString() }
-  }
-  return Effect.matchEffect(persist(keeper.authority.commit(lease.id, held)), {
-    onFailure: () => settledBadly(lease.id, "commit", error),
-    onSuccess: ({ charged }) => settledBadly(lease.id, "commit", error, charged)
-  })
-}
+): Effect.Effect<Outcome> =>
+  Effect.matchEffect(
+    persist(keeper.authority.commit(lease.id, Settling.heldOf(lease.id, refused, lease.request.estimate))),
+    {
+      onFailure: () => settledBadly(lease.id, "commit", error),
+      onSuccess: ({ charged }) => settledBadly(lease.id, "commit", error, charged)
+    }
+  )
 
-const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effect.Effect<Outcome> => {
-  const { action, overagePolicy, subject } = lease.request
-  const event: Types.Mutable<EventRequest> = { ...commit, subject, action }
-  if (overagePolicy !== undefined) event.overagePolicy = overagePolicy
-  return Effect.matchEffect(persist(keeper.authority.event(event)), {
+const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effect.Effect<Outcome> =>
+  Effect.matchEffect(persist(keeper.authority.event(Settling.eventOf(lease.id, commit, lease.request))), {
     onFailure: (error) => settledBadly(lease.id, "event", error),
     onSuccess: ({ charged }) => Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? commit.actual })
   })
-}
-
-/** Never silent: what was used and is not charged is an error in the log, a hold that was not given back a warning. */
-const settledBadly = (
-  id: ReservationId,
-  operation: "commit" | "release" | "event",
-  error: CommitError | ReleaseError | EventError,
-  charged?: AnyAmount
-): Effect.Effect<Outcome> => {
-  const outcome: Outcome = error.isTransient ? { _tag: "Unresolved", error } : { _tag: "Rejected", error, charged }
-  const message = `The ${operation} of reservation ${id} ${error.isTransient ? "got no answer" : "was refused"}`
-  const log = operation === "release" ? Effect.logWarning(message, error) : Effect.logError(message, error)
-  return Effect.as(log, outcome)
-}
 
 /** What a hold's owner may know of it. */
 export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): Details<U> => ({

@@ -144,31 +144,43 @@ const settle = <A, E>(
   }
   // A hold that is given back needs no lease; one that is committed keeps it until the authority has answered.
   if (verdict._tag === "Release") stop()
-  const carriedOut = Effect.onExit(carryOut(keeper, lease, verdict, latencyMs), () => Effect.sync(stop))
-  if (Lease.wasInterrupted(exit)) {
-    return Effect.as(keeper.background.start(carriedOut), { exit: ended, outcome: undefined })
-  }
-  return Effect.map(keeper.background.run(restore, carriedOut), (outcome) => ({
-    exit: policy === "failOnSettle" && beating.lost !== undefined && Exit.isSuccess(ended)
-      ? Exit.fail(beating.lost)
-      : ended,
-    outcome
-  }))
+  return Effect.flatMap(
+    begin(keeper, lease, verdict, latencyMs, stop),
+    (settled): Effect.Effect<Ended<A, E | LeaseLost>> =>
+      Lease.wasInterrupted(exit)
+        ? Effect.as(keeper.background.start(settled), { exit: ended, outcome: undefined })
+        : Effect.map(keeper.background.run(restore, settled), (outcome) => ({
+          exit: policy === "failOnSettle" && beating.lost !== undefined && Exit.isSuccess(ended)
+            ? Exit.fail(beating.lost)
+            : ended,
+          outcome
+        }))
+  )
 }
 
-/** Latency is known here, so it is reported, unless the body measured it better. */
-const carryOut = (
+/**
+ * What must not be lost is kept when this returns, and what it returns carries the verdict out. Latency is known here, so it is
+ * reported, unless the body measured it better.
+ */
+const begin = (
   keeper: Lease.Keeper,
   lease: Lease.Lease,
   verdict: Verdict,
-  latencyMs: number
-): Effect.Effect<Outcome> =>
+  latencyMs: number,
+  stop: () => void
+): Effect.Effect<Effect.Effect<Outcome>> =>
   verdict._tag === "Release"
-    ? Lease.releaseOutcome(keeper, lease.id, verdict.reason)
-    : Lease.commitOutcome(keeper, lease, verdict.actual, {
-      metrics: verdict.report?.metrics === undefined ? { latencyMs } : { latencyMs, ...verdict.report.metrics },
-      metadata: verdict.report?.metadata
-    })
+    ? Effect.succeed(Lease.releaseOutcome(keeper, lease.id, verdict.reason))
+    : Lease.commit(
+      keeper,
+      lease,
+      verdict.actual,
+      {
+        metrics: verdict.report?.metrics === undefined ? { latencyMs } : { latencyMs, ...verdict.report.metrics },
+        metadata: verdict.report?.metadata
+      },
+      stop
+    )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // without a hold

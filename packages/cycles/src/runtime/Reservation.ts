@@ -144,7 +144,7 @@ export interface Reservation<in out U extends Unit> extends Details<U> {
     readonly U: Types.Invariant<U>
     /** Carries out a settlement, the first time it is asked to. @internal */
     readonly settle: (
-      settlement: (lease: Lease.Lease, keeper: Lease.Keeper) => Effect.Effect<Outcome>
+      settlement: (lease: Lease.Lease, keeper: Lease.Keeper, stop: () => void) => Effect.Effect<Effect.Effect<Outcome>>
     ) => Effect.Effect<Outcome, AlreadySettled>
     /** @internal */
     readonly handOver: Effect.Effect<Handover, AlreadySettled>
@@ -224,10 +224,7 @@ const own = <U extends Unit>(
         settle: (settlement) =>
           Effect.uninterruptibleMask((restore) =>
             once(() =>
-              keeper.background.run(
-                restore,
-                Effect.onExit(settlement(lease, keeper), () => Effect.sync(stop))
-              )
+              Effect.flatMap(settlement(lease, keeper, stop), (settled) => keeper.background.run(restore, settled))
             )
           ),
         handOver: once(() => {
@@ -358,7 +355,7 @@ export const commit = <U extends Unit>(
   actual: Amount<NoInfer<U>>,
   report?: Report
 ): Effect.Effect<Outcome, AlreadySettled> =>
-  self[TypeId].settle((lease, keeper) => Lease.commitOutcome(keeper, lease, Settlements.widen(actual), report))
+  self[TypeId].settle((lease, keeper, stop) => Lease.commit(keeper, lease, Settlements.widen(actual), report, stop))
 
 /**
  * Gives the hold back unused, before the scope ends.
@@ -369,7 +366,10 @@ export const commit = <U extends Unit>(
  * @since 0.1.0
  */
 export const release = <U extends Unit>(self: Reservation<U>): Effect.Effect<Outcome, AlreadySettled> =>
-  self[TypeId].settle((lease, keeper) => Lease.releaseOutcome(keeper, lease.id, "unused"))
+  self[TypeId].settle((lease, keeper, stop) => {
+    stop()
+    return Effect.succeed(Lease.releaseOutcome(keeper, lease.id, "unused"))
+  })
 
 /**
  * Why the lease could not be kept, once that has happened; `undefined` while it is fine.

@@ -82,7 +82,10 @@ export type Decision =
  * - `RecoveredAsEvent`: the lease had ended, so what was used was charged without it
  * - `Rejected`: the authority refused for good, which was logged as an error. Where the overage policy refused it, the hold is charged
  *   instead, as `charged`; the rest is not
- * - `Unresolved`: the authority did not answer, however often it was asked; what became of it is not known
+ * - `Pending`: not yet charged, and not lost: it is in the journal, and tried further in the background or by a later run. `error`
+ *   is what came of the last attempt, where one was answered
+ * - `Unresolved`: the authority did not answer, however often it was asked; what became of it is not known. With a journal a
+ *   charge is `Pending` instead
  * - `Unguarded`: there was no hold to settle, because the mode was `off` or `shadow`, or the authority was unreachable and that
  *   was to be open
  *
@@ -98,6 +101,7 @@ export type Outcome =
     readonly error: CommitError | ReleaseError | EventError
     readonly charged: AnyAmount | undefined
   }
+  | { readonly _tag: "Pending"; readonly error: CommitError | EventError | undefined }
   | { readonly _tag: "Unresolved"; readonly error: CommitError | ReleaseError | EventError }
   | { readonly _tag: "Unguarded"; readonly because: "off" | "shadow" | "unavailable" }
 
@@ -140,7 +144,7 @@ export class SettlementFailed extends Schema.TaggedError<SettlementFailed>("effe
 
 /**
  * The value, or a failure where its settlement was rejected or is unresolved. Without this such trouble is logged and the value is
- * returned all the same.
+ * returned all the same. One that is pending in the journal is no trouble yet.
  *
  * @category combinators
  * @since 0.1.0
