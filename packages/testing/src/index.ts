@@ -5,4 +5,6 @@
  */
 
 export * as Commands from "./Commands.ts"
+export * as NoLeaks from "./NoLeaks.ts"
 export * as ReferenceModel from "./ReferenceModel.ts"
+export * as ScriptedAuthority from "./ScriptedAuthority.ts"
