@@ -8,6 +8,8 @@
 export * as Budget from "./runtime/Budget.ts"
 export * as Heartbeat from "./runtime/Heartbeat.ts"
 export * as Mode from "./runtime/Mode.ts"
+export * as PromiseClient from "./runtime/PromiseClient.ts"
+export { make as makePromiseClient } from "./runtime/PromiseClient.ts"
 export * as Reservation from "./runtime/Reservation.ts"
 export * as Settlement from "./runtime/Settlement.ts"
 export * as Usage from "./runtime/Usage.ts"
