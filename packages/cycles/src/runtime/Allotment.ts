@@ -343,10 +343,13 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
   const keeper: Lease.Keeper = {
     ...around.keeper,
     authority: children.authority,
+    // What children use is in this process alone until the allotment itself is settled; there is nothing to journal for them.
+    settling: undefined,
     // A fiber that outlives the allotment settles with the authority around, so its work is that one's to wait for.
     background: {
       run: (restore, effect, onAbandoned) => (children.ended() ? outer : own).run(restore, effect, onAbandoned),
-      start: (effect) => (children.ended() ? outer : own).start(effect)
+      start: (effect) => (children.ended() ? outer : own).start(effect),
+      fork: (effect) => (children.ended() ? outer : own).fork(effect)
     }
   }
   const budget = Budget.Budget.of({
