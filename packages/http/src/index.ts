@@ -1,0 +1,11 @@
+/**
+ * The Cycles protocol over HTTP: its contract, a client that is a `BudgetAuthority`, and the handlers of a server.
+ *
+ * @since 0.1.0
+ */
+
+export * as CyclesClient from "./CyclesClient.ts"
+export * as Errors from "./Errors.ts"
+export * as Handlers from "./Handlers.ts"
+export * as RuntimeApi from "./RuntimeApi.ts"
+export * as WireJson from "./WireJson.ts"
