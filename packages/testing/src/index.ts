@@ -4,5 +4,8 @@
  * @since 0.1.0
  */
 
+export * as AuthorityConformance from "./AuthorityConformance.ts"
 export * as Commands from "./Commands.ts"
+export * as NoLeaks from "./NoLeaks.ts"
 export * as ReferenceModel from "./ReferenceModel.ts"
+export * as ScriptedAuthority from "./ScriptedAuthority.ts"

@@ -35,6 +35,8 @@ interface Lane<C, A> {
   waiting: number
   readonly byTenant: Map<string, Set<Waiting<C, A>>>
   readonly wake: Latch.Latch
+  /** Open while nothing runs and nothing waits. */
+  readonly idle: Latch.Latch
 }
 
 export const make = Effect.fnUntraced(function*<C, A>(options: {
@@ -48,7 +50,8 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     busy: false,
     waiting: 0,
     byTenant: new Map(),
-    wake: Latch.makeUnsafe(false)
+    wake: Latch.makeUnsafe(false),
+    idle: Latch.makeUnsafe(true)
   }))
 
   /** Takes one command of each waiting tenant in turn until the batch is full. */
@@ -71,6 +74,15 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     return batch
   }
 
+  const occupy = (lane: Lane<C, A>): void => {
+    lane.busy = true
+    lane.idle.closeUnsafe()
+  }
+  const vacate = (lane: Lane<C, A>): void => {
+    lane.busy = false
+    lane.idle.openUnsafe()
+  }
+
   const drain = (lane: Lane<C, A>): Effect.Effect<void> =>
     Effect.gen(function*() {
       while (lane.waiting > 0) {
@@ -84,7 +96,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
         // Lets the callers that were just answered come back with their next command, to share the next batch.
         yield* Effect.yieldNow
       }
-      lane.busy = false
+      vacate(lane)
     })
 
   // Finalizers run in reverse: the doors close first, then each fiber ends once its batches are answered.
@@ -102,17 +114,17 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       closed = true
-      return Effect.forEach(lanes, (lane) => lane.waiting > 0 ? drain(lane) : Effect.void, { discard: true })
+      return Effect.forEach(lanes, (lane) => lane.idle.await, { discard: true })
     })
   )
 
   const done = (lane: Lane<C, A>): void => {
-    if (lane.waiting === 0) lane.busy = false
+    if (lane.waiting === 0) vacate(lane)
     else lane.wake.openUnsafe()
   }
 
   const straightThrough = (lane: Lane<C, A>, command: C): Effect.Effect<A> => {
-    lane.busy = true
+    occupy(lane)
     return Effect.onExit(
       Effect.map(options.run([command]), (answers) => answers[0]!),
       () => Effect.sync(() => done(lane))
@@ -127,7 +139,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
       waiting.add(entry)
       lane.waiting++
       if (!lane.busy) {
-        lane.busy = true
+        occupy(lane)
         lane.wake.openUnsafe()
       }
       const own = waiting

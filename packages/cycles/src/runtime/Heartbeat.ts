@@ -161,6 +161,7 @@ export const run = Effect.fnUntraced(function*(options: {
     yield* Effect.sleep(Duration.millis(delay))
 
     const key = IdempotencyKey.make(`extend-${reservationId}-${beat}`)
+    const firstSentAt = now()
     let lastWindow = Infinity
     for (;;) {
       const sentAt = now()
@@ -174,7 +175,7 @@ export const run = Effect.fnUntraced(function*(options: {
       if (error !== "timeout" && !error.isTransient) return lost(error.message, error)
       const trouble = error === "timeout" ? `no answer within ${timeoutMs} ms` : error.message
       // Without word of the lease nothing can be proved; the lease is then at least as long as the wait since the last beat.
-      const known: Lead = lead ?? { floorMs: ttlMs - delay, receivedAtMs: sentAt, maxRttMs: 0 }
+      const known: Lead = lead ?? { floorMs: ttlMs - delay, receivedAtMs: firstSentAt, maxRttMs: 0 }
       const retry = retryDelay(known, timeoutMs, now(), {
         throttled: error !== "timeout" && error._tag === "RateLimited",
         retryAfterMs: error === "timeout" ? undefined : error.retryAfterMs

@@ -99,13 +99,13 @@ const backoff = Schedule.exponential("100 millis").pipe(
 const SETTLE_RETRIES = 6
 
 /** Repeats an operation, with the same key, while its failure may be of the moment. Costs nothing where it succeeds. */
-const persist = <A, E extends { readonly isTransient: boolean }, R>(
+const persist = <A, E extends { readonly isTransient: boolean; readonly retryAfter: Duration.Duration | undefined }, R>(
   operation: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.catch(operation, (error) =>
     error.isTransient
       ? Effect.retry(
-        Effect.delay(operation, "50 millis"),
+        Effect.delay(operation, Duration.max(Duration.millis(50), error.retryAfter ?? Duration.zero)),
         { schedule: backoff, times: SETTLE_RETRIES, while: (error) => error.isTransient }
       )
       : Effect.fail(error))

@@ -97,12 +97,23 @@ const underLease = <U extends Unit, A, E, R>(
     const startedAt = clock.monotonicTimeNanosUnsafe()
     return Effect.flatMap(Lease.beat(keeper, lease, heartbeat), (beating) => {
       const reservation = guarded(Lease.detailsOf(lease, task.estimate))
-      const running = restore(Effect.provideService(Effect.suspend(() => work(reservation)), Current, reservation))
+      let begun = false
+      const running = Effect.provideService(
+        Effect.suspend(() => {
+          begun = true
+          return work(reservation)
+        }),
+        Current,
+        reservation
+      )
+      // Work that was interrupted before it began has cost nothing, whatever is charged for one that was cut short.
+      const verdictOf = (exit: Exit.Exit<A, E | LeaseLost>): Verdict =>
+        begun ? verdict(exit, reservation) : { _tag: "Release", reason: "interrupted" }
       return Effect.flatMap(
-        Effect.exit(heartbeat === "interrupt" ? orLost(running, beating) : running),
+        Effect.exit(restore(heartbeat === "interrupt" ? orLost(running, beating) : running)),
         (exit) => {
           const latencyMs = Number((clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000n)
-          return settle(keeper, lease, beating, heartbeat, exit, () => verdict(exit, reservation), latencyMs, restore)
+          return settle(keeper, lease, beating, heartbeat, exit, () => verdictOf(exit), latencyMs, restore)
         }
       )
     })

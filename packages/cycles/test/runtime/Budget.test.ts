@@ -24,43 +24,55 @@ const figures = Effect.gen(function*() {
 })
 
 describe("Budget.guard", () => {
-  NoLeaks.effect("commits what the body returns, whichever of the three forms the body has", () =>
-    Effect.gen(function*() {
-      assert.strictEqual(yield* Budget.guard(request, (r) => Effect.succeed(r.commit(Amount.tokens(1), "lambda"))), "lambda")
-      assert.strictEqual(
-        yield* Budget.guard(request, (r) =>
-          Effect.gen(function*() {
+  NoLeaks.effect(
+    "commits what the body returns, whichever of the three forms the body has",
+    () =>
+      Effect.gen(function*() {
+        assert.strictEqual(
+          yield* Budget.guard(request, (r) => Effect.succeed(r.commit(Amount.tokens(1), "lambda"))),
+          "lambda"
+        )
+        assert.strictEqual(
+          yield* Budget.guard(request, (r) =>
+            Effect.gen(function*() {
+              yield* Effect.void
+              return r.commit(Amount.tokens(2), "gen")
+            })),
+          "gen"
+        )
+        assert.strictEqual(
+          yield* Budget.guard(request, function*(r) {
             yield* Effect.void
-            return r.commit(Amount.tokens(2), "gen")
-          })),
-        "gen"
-      )
-      assert.strictEqual(
-        yield* Budget.guard(request, function*(r) {
-          yield* Effect.void
-          return r.commit(Amount.tokens(3), "generator")
-        }),
-        "generator"
-      )
-      assert.deepStrictEqual(yield* figures, { remaining: 94n, reserved: 0n, spent: 6n })
-    }).pipe(Effect.provide(layer)))
+            return r.commit(Amount.tokens(3), "generator")
+          }),
+          "generator"
+        )
+        assert.deepStrictEqual(yield* figures, { remaining: 94n, reserved: 0n, spent: 6n })
+      }).pipe(Effect.provide(layer))
+  )
 
-  NoLeaks.effect("releases on release, failure, defect and interrupt, and charges a commitFail", () =>
-    Effect.gen(function*() {
-      assert.strictEqual(yield* Budget.guard(request, (r) => Effect.succeed(r.release("free"))), "free")
-      assert.deepStrictEqual(yield* Effect.exit(Budget.guard(request, () => Effect.fail("boom" as const))), Exit.fail("boom" as const))
-      assert.isTrue(Exit.hasDies(yield* Effect.exit(Budget.guard(request, () => Effect.die("bug")))))
-      const fiber = yield* Effect.forkChild(Budget.guard(request, () => Effect.never))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* figures).reserved, 60n)
-      yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(yield* figures, { remaining: 100n, reserved: 0n, spent: 0n })
-      const spent = yield* Effect.exit(
-        Budget.guard(request, (r) => Effect.succeed(r.commitFail(Amount.tokens(7), "after spending" as const)))
-      )
-      assert.deepStrictEqual(spent, Exit.fail("after spending" as const))
-      assert.deepStrictEqual(yield* figures, { remaining: 93n, reserved: 0n, spent: 7n })
-    }).pipe(Effect.provide(layer)))
+  NoLeaks.effect(
+    "releases on release, failure, defect and interrupt, and charges a commitFail",
+    () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* Budget.guard(request, (r) => Effect.succeed(r.release("free"))), "free")
+        assert.deepStrictEqual(
+          yield* Effect.exit(Budget.guard(request, () => Effect.fail("boom" as const))),
+          Exit.fail("boom" as const)
+        )
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(Budget.guard(request, () => Effect.die("bug")))))
+        const fiber = yield* Effect.forkChild(Budget.guard(request, () => Effect.never))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* figures).reserved, 60n)
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(yield* figures, { remaining: 100n, reserved: 0n, spent: 0n })
+        const spent = yield* Effect.exit(
+          Budget.guard(request, (r) => Effect.succeed(r.commitFail(Amount.tokens(7), "after spending" as const)))
+        )
+        assert.deepStrictEqual(spent, Exit.fail("after spending" as const))
+        assert.deepStrictEqual(yield* figures, { remaining: 93n, reserved: 0n, spent: 7n })
+      }).pipe(Effect.provide(layer))
+  )
 
   NoLeaks.effect("denies as a typed error that says what there was", () =>
     Effect.gen(function*() {
@@ -109,7 +121,8 @@ describe("heartbeat", () => {
   NoLeaks.effect("keeps a lease alive far beyond its ttl", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(
-        Budget.guard({ ...request, ttl: "30 seconds" }, (r) => Effect.as(Effect.sleep("2 minutes"), r.commit(Amount.tokens(9))))
+        Budget.guard({ ...request, ttl: "30 seconds" }, (r) =>
+          Effect.as(Effect.sleep("2 minutes"), r.commit(Amount.tokens(9))))
       )
       yield* TestClock.adjust("119 seconds")
       assert.strictEqual((yield* figures).reserved, 60n)

@@ -1,4 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
+import { NoLeaks } from "@effect-cycles/testing"
+import { assert, describe } from "@effect/vitest"
 import {
   Action,
   Amount,
@@ -60,7 +61,7 @@ const unreachable = Layer.succeed(
 )
 
 describe("Budget.charge", () => {
-  it.effect("charges what the exit says, for success, failure and interruption", () =>
+  NoLeaks.effect("charges what the exit says, for success, failure and interruption", () =>
     Effect.gen(function*() {
       const cost = (exit: Exit.Exit<number, unknown>) => Amount.tokens(Exit.isSuccess(exit) ? exit.value : 3)
       assert.strictEqual(yield* Budget.charge(Effect.succeed(10), request, cost), 10)
@@ -74,7 +75,7 @@ describe("Budget.charge", () => {
       assert.deepStrictEqual(yield* figures, [16n, 0n])
     }).pipe(Effect.provide(layer())))
 
-  it.effect("gives the hold back where nothing was used", () =>
+  NoLeaks.effect("gives the hold back where nothing was used", () =>
     Effect.gen(function*() {
       yield* Budget.charge(Effect.void, request, () => Amount.tokens(0))
       assert.deepStrictEqual(yield* figures, [0n, 0n])
@@ -92,25 +93,28 @@ describe("Budget.guardStream", () => {
     })
   const four = Stream.make("a", "b", "c", "d").pipe(Stream.rechunk(1))
 
-  it.effect("settles what was seen on success, failure, an early stop, a cut and an interruption", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* Stream.runCollect(words(four)), ["a", "b", "c", "d"])
-      assert.deepStrictEqual(yield* figures, [4n, 0n])
-      const failing = words(four.pipe(Stream.take(2), Stream.concat(Stream.fail("lost"))))
-      assert.deepStrictEqual(yield* Effect.exit(Stream.runDrain(failing)), Exit.fail("lost"))
-      assert.deepStrictEqual(yield* figures, [6n, 0n])
-      yield* words(four).pipe(Stream.take(1), Stream.runDrain)
-      assert.deepStrictEqual(yield* figures, [7n, 0n])
-      assert.deepStrictEqual(yield* Stream.runCollect(words(four, (n) => n === 3)), ["a", "b", "c"])
-      assert.deepStrictEqual(yield* figures, [10n, 0n])
-      const fiber = yield* Effect.forkChild(Stream.runDrain(words(four.pipe(Stream.concat(Stream.never)))))
-      for (let i = 0; i < 10; i++) yield* TestClock.adjust("100 millis")
-      assert.deepStrictEqual(yield* figures, [10n, 60n])
-      yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(yield* figures, [14n, 0n])
-    }).pipe(Effect.provide(layer())))
+  NoLeaks.effect(
+    "settles what was seen on success, failure, an early stop, a cut and an interruption",
+    () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* Stream.runCollect(words(four)), ["a", "b", "c", "d"])
+        assert.deepStrictEqual(yield* figures, [4n, 0n])
+        const failing = words(four.pipe(Stream.take(2), Stream.concat(Stream.fail("lost"))))
+        assert.deepStrictEqual(yield* Effect.exit(Stream.runDrain(failing)), Exit.fail("lost"))
+        assert.deepStrictEqual(yield* figures, [6n, 0n])
+        yield* words(four).pipe(Stream.take(1), Stream.runDrain)
+        assert.deepStrictEqual(yield* figures, [7n, 0n])
+        assert.deepStrictEqual(yield* Stream.runCollect(words(four, (n) => n === 3)), ["a", "b", "c"])
+        assert.deepStrictEqual(yield* figures, [10n, 0n])
+        const fiber = yield* Effect.forkChild(Stream.runDrain(words(four.pipe(Stream.concat(Stream.never)))))
+        for (let i = 0; i < 10; i++) yield* TestClock.adjust("100 millis")
+        assert.deepStrictEqual(yield* figures, [10n, 60n])
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(yield* figures, [14n, 0n])
+      }).pipe(Effect.provide(layer()))
+  )
 
-  it.effect("is denied before the stream begins", () =>
+  NoLeaks.effect("is denied before the stream begins", () =>
     Effect.gen(function*() {
       const denied = yield* Budget.guardStream({ action, estimate: Amount.tokens(101) }, {
         stream: () => four,
@@ -122,7 +126,7 @@ describe("Budget.guardStream", () => {
 })
 
 describe("what an unsettled exit costs", () => {
-  it.effect("is nothing by default, the estimate, or what a function says", () =>
+  NoLeaks.effect("is nothing by default, the estimate, or what a function says", () =>
     Effect.gen(function*() {
       const fail = () => Effect.fail("boom" as const)
       yield* Effect.exit(Budget.guard(request, fail))
@@ -135,7 +139,7 @@ describe("what an unsettled exit costs", () => {
       assert.deepStrictEqual(row?.committedMetadata, { estimated: true, unsettled: "failed" })
     }).pipe(Effect.provide(layer())))
 
-  it.effect("marks an estimate that stands for the actual", () =>
+  NoLeaks.effect("marks an estimate that stands for the actual", () =>
     Effect.gen(function*() {
       yield* Budget.guard(request, (r) => Effect.succeed(r.commitEstimate("x")))
       assert.deepStrictEqual((yield* committed)?.committedMetadata, { estimated: true })
@@ -143,7 +147,7 @@ describe("what an unsettled exit costs", () => {
 })
 
 describe("outcomes", () => {
-  it.effect("are told beside the value, and fail only where that is asked for", () =>
+  NoLeaks.effect("are told beside the value, and fail only where that is asked for", () =>
     Effect.gen(function*() {
       const over = Budget.guardOutcome(
         { ...request, overagePolicy: "REJECT" },
@@ -160,7 +164,7 @@ describe("outcomes", () => {
       assert.strictEqual(failed.value, "kept")
     }).pipe(Effect.provide(layer())))
 
-  it.effect("report latency without being told, and usage as it was added up", () =>
+  NoLeaks.effect("report latency without being told, and usage as it was added up", () =>
     Effect.gen(function*() {
       const usage = Usage.make()
       Usage.add(usage, { tokensInput: 5 })
@@ -189,16 +193,19 @@ describe("modes", () => {
     (r) => Effect.succeed(r.commit(Amount.tokens(1), r.held))
   )
 
-  it.effect("shadow runs what would have been denied and holds nothing; off does not ask", () =>
-    Effect.gen(function*() {
-      assert.isFalse(yield* denied.pipe(Effect.provide(Budget.layer({ mode: "shadow" }))))
-      assert.isFalse(yield* denied.pipe(Effect.provide(Budget.layer({ mode: "off" }))))
-      assert.deepStrictEqual(yield* figures, [0n, 0n])
-      const entries = yield* Effect.flatMap(Ledger.Ledger, (ledger) => ledger.entries("acme"))
-      assert.deepStrictEqual(entries.map(({ kind }) => kind), ["CREATE"])
-    }).pipe(Effect.provide(ledger)))
+  NoLeaks.effect(
+    "shadow runs what would have been denied and holds nothing; off does not ask",
+    () =>
+      Effect.gen(function*() {
+        assert.isFalse(yield* denied.pipe(Effect.provide(Budget.layer({ mode: "shadow" }))))
+        assert.isFalse(yield* denied.pipe(Effect.provide(Budget.layer({ mode: "off" }))))
+        assert.deepStrictEqual(yield* figures, [0n, 0n])
+        const entries = yield* Effect.flatMap(Ledger.Ledger, (ledger) => ledger.entries("acme"))
+        assert.deepStrictEqual(entries.map(({ kind }) => kind), ["CREATE"])
+      }).pipe(Effect.provide(ledger))
+  )
 
-  it.effect("open covers an authority that cannot be reached, and nothing else", () =>
+  NoLeaks.effect("open covers an authority that cannot be reached, and nothing else", () =>
     Effect.gen(function*() {
       // The holds that may have been taken are looked for in the background; here nobody waits for that.
       const open = Budget.layer({ onUnavailable: "open", shutdownTimeout: 0 })
@@ -213,50 +220,57 @@ describe("modes", () => {
       assert.strictEqual(refused._tag, "BudgetExceeded")
     }))
 
-  it.effect("roll out by environment variables alone, kind of action by kind of action", () =>
-    Effect.gen(function*() {
-      const week = (variables: Record<string, string>) => {
-        const configured = Budget.layerConfig().pipe(
-          Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))),
-          Layer.provideMerge(ledger)
-        )
-        const of = (kind: string) =>
-          Budget.guard(
-            { action: Action.make(kind, "x"), estimate: Amount.tokens(101) },
-            (r) => Effect.succeed(r.release(r.held))
+  NoLeaks.effect(
+    "roll out by environment variables alone, kind of action by kind of action",
+    () =>
+      Effect.gen(function*() {
+        const week = (variables: Record<string, string>) => {
+          const configured = Budget.layerConfig().pipe(
+            Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))),
+            Layer.provideMerge(ledger)
           )
-        return Effect.all({ llm: Effect.result(of("llm.completion")), mail: Effect.result(of("message.email")) }).pipe(
-          Effect.map(({ llm, mail }) => [llm._tag, mail._tag]),
-          Effect.provide(configured)
+          const of = (kind: string) =>
+            Budget.guard(
+              { action: Action.make(kind, "x"), estimate: Amount.tokens(101) },
+              (r) => Effect.succeed(r.release(r.held))
+            )
+          return Effect.all({ llm: Effect.result(of("llm.completion")), mail: Effect.result(of("message.email")) })
+            .pipe(
+              Effect.map(({ llm, mail }) => [llm._tag, mail._tag]),
+              Effect.provide(configured)
+            )
+        }
+        assert.deepStrictEqual(yield* week({ CYCLES_MODE: "shadow" }), ["Success", "Success"])
+        assert.deepStrictEqual(
+          yield* week({ CYCLES_MODE: "shadow", CYCLES_RULES: "{\"message.*\":{\"mode\":\"enforce\"}}" }),
+          ["Success", "Failure"]
         )
-      }
-      assert.deepStrictEqual(yield* week({ CYCLES_MODE: "shadow" }), ["Success", "Success"])
-      assert.deepStrictEqual(
-        yield* week({ CYCLES_MODE: "shadow", CYCLES_RULES: "{\"message.*\":{\"mode\":\"enforce\"}}" }),
-        ["Success", "Failure"]
-      )
-      assert.deepStrictEqual(yield* week({}), ["Failure", "Failure"])
-      const malformed = yield* Effect.flip(week({ CYCLES_MODE: "sometimes" }))
-      assert.instanceOf(malformed, Config.ConfigError)
-      assert.include(String(malformed), "CYCLES_MODE")
-    }))
+        assert.deepStrictEqual(yield* week({}), ["Failure", "Failure"])
+        const malformed = yield* Effect.flip(week({ CYCLES_MODE: "sometimes" }))
+        assert.instanceOf(malformed, Config.ConfigError)
+        assert.include(String(malformed), "CYCLES_MODE")
+      })
+  )
 })
 
 describe("Budget.current", () => {
-  it.effect("is the reservation of the guard around, in child fibers too, and nothing outside", () =>
-    Effect.gen(function*() {
-      assert.isTrue(Option.isNone(yield* Budget.current))
-      const [own, child] = yield* Budget.guard(request, function*(r) {
-        const fiber = yield* Effect.forkChild(Budget.current)
-        const inner = yield* Fiber.join(fiber)
-        return r.release([r.id, Option.getOrUndefined(inner)?.id])
-      })
-      assert.strictEqual(child, own)
-    }).pipe(Effect.provide(layer())))
+  NoLeaks.effect(
+    "is the reservation of the guard around, in child fibers too, and nothing outside",
+    () =>
+      Effect.gen(function*() {
+        assert.isTrue(Option.isNone(yield* Budget.current))
+        const [own, child] = yield* Budget.guard(request, function*(r) {
+          const fiber = yield* Effect.forkChild(Budget.current)
+          const inner = yield* Fiber.join(fiber)
+          return r.release([r.id, Option.getOrUndefined(inner)?.id])
+        })
+        assert.strictEqual(child, own)
+      }).pipe(Effect.provide(layer()))
+  )
 })
 
 describe("Reservation.handOver", () => {
-  it.effect("takes a reservation out of its scope, and adopt settles it elsewhere", () =>
+  NoLeaks.effect("takes a reservation out of its scope, and adopt settles it elsewhere", () =>
     Effect.gen(function*() {
       const handover = yield* Effect.scoped(Effect.flatMap(Reservation.make(request), Reservation.handOver))
       assert.deepStrictEqual(yield* figures, [0n, 60n])

@@ -6,7 +6,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 
-const complaint = (exit: Exit.Exit<unknown, unknown>): string => Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "none"
+const complaint = (exit: Exit.Exit<unknown, unknown>): string =>
+  Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "none"
 
 describe("NoLeaks", () => {
   it.effect("lets a test pass that leaves nothing", () =>
