@@ -81,4 +81,22 @@ describe("examples", () => {
       "frozen: Budget frozen at tenant:acme/agent:frozen. Ask an operator to unfreeze it. (transient: false)"
     ])
   })
+
+  it("promise-client: the same without Effect", async () => {
+    const output = await printed(() => import("../promise-client.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "one call: a summary of a report",
+      "  spent 700, held 0, remaining 1300",
+      "one that fails: the provider answered 400",
+      "  spent 700, held 0, remaining 1300",
+      "one that is cut off: The operation was aborted due to timeout",
+      "  spent 700, held 0, remaining 1300",
+      "by hand, settled: Committed",
+      "  spent 1300, held 0, remaining 700",
+      "by hand, forgotten: 500 were held",
+      "  spent 1300, held 0, remaining 700",
+      "one too many: denied, 700 left of the 1000 asked for",
+      "  spent 1300, held 0, remaining 700"
+    ])
+  })
 })

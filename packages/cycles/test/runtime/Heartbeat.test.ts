@@ -644,7 +644,12 @@ describe("a commit in trouble", () => {
         ...commit?.request,
         subject: { tenant: "acme", agent: "bot" },
         action,
-        overagePolicy: "ALLOW_WITH_OVERDRAFT"
+        overagePolicy: "ALLOW_WITH_OVERDRAFT",
+        metadata: {
+          run: "7",
+          recovered_reservation_id: commit?.id,
+          recovery_reason: "commit_after_reservation_expired"
+        }
       } as never)
       assert.strictEqual((yield* figures).spent, 9n)
     }).pipe(Effect.provide(layerWith({ commit: [fail(new CyclesError.ReservationExpired({}))] }))))
