@@ -6,6 +6,7 @@
 
 export * as CyclesClient from "./CyclesClient.ts"
 export * as Errors from "./Errors.ts"
+export * as FileJournal from "./FileJournal.ts"
 export * as Handlers from "./Handlers.ts"
 export * as RuntimeApi from "./RuntimeApi.ts"
 export * as WireJson from "./WireJson.ts"

@@ -26,7 +26,7 @@ import type { Outcome } from "./Settlement.ts"
 
 export interface Settling {
   /**
-   * Writes down what was used, which an interrupt cannot come between, and starts to settle it in the background. Returns the
+   * Writes down what was used and starts to settle it in the background. To be called where interruption is masked. Returns the
    * wait for the outcome; it ends with `Pending` after a while, and may be given up. `undefined` where the journal failed.
    */
   readonly begin: (
@@ -328,7 +328,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   return {
     begin: (id, commit, reserved) =>
-      Effect.uninterruptible(Effect.suspend(() => {
+      Effect.suspend(() => {
         const record: Journal.JournalRecord = {
           reservationId: id,
           mode: "commit",
@@ -362,7 +362,7 @@ export const make = Effect.fnUntraced(function*(options: {
             )
           }
         })
-      }))
+      })
   }
 })
 

@@ -1,6 +1,6 @@
 import * as ScriptedAuthority from "@effect-cycles/testing/ScriptedAuthority"
 import { assert, describe, it } from "@effect/vitest"
-import { Action, Amount, Budget, BudgetAuthority, CyclesError, Journal, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, BudgetAuthority, CyclesError, Journal, Ledger, Reservation } from "effect-cycles"
 import { IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -232,6 +232,26 @@ describe("an interrupt", () => {
       assert.deepStrictEqual(yield* world.balance, { spent: 40n, reserved: 0n })
     }))
 
+  it.effect("of a scope's work does not, either", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      const slow: Journal.Service = {
+        ...world.journal,
+        append: (record) => Effect.delay(world.journal.append(record), "1 second")
+      }
+      const { services } = yield* world.boot({}, slow)
+      const work = Effect.scoped(Effect.gen(function*() {
+        const r = yield* Reservation.make(request)
+        return yield* Reservation.commit(r, Amount.tokens(40))
+      }))
+      const fiber = yield* Effect.forkChild(Effect.provideContext(work, services), { startImmediately: true })
+      yield* Effect.yieldNow
+      yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(world.log, ["append commit", "commit", "resolve"])
+      assert.deepStrictEqual(yield* world.balance, { spent: 40n, reserved: 0n })
+    }))
+
   it.effect("of the work is over when what it cost is journaled", () =>
     Effect.gen(function*() {
       const world = yield* makeWorld
@@ -279,6 +299,22 @@ describe("the lease has ended", () => {
           recovery_reason: "commit_after_reservation_expired"
         }
       })
+    }))
+
+  it.effect("charges the event at once, however long the commit had to wait", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      yield* world.script.on(
+        "commit",
+        ScriptedAuthority.rateLimit(2_000),
+        ScriptedAuthority.fail(new CyclesError.ReservationExpired({}))
+      )
+      const { services } = yield* world.boot()
+      yield* within(5_000, Effect.provideContext(spend(40), services))
+      const [, commit] = yield* world.script.callsOf("commit")
+      const [event] = yield* world.script.callsOf("event")
+      assert.isDefined(event)
+      assert.strictEqual(event?.sentAtMs, commit?.sentAtMs)
     }))
 
   it.effect("asks for the event, not for the commit, in the next run", () =>
