@@ -99,4 +99,232 @@ describe("examples", () => {
       "  spent 1300, held 0, remaining 700"
     ])
   })
+
+  it("quick-start: nobody is named, and the tenant is charged what was used", async () => {
+    const output = await printed(() => import("../quick-start.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "What is budget authority? Who may spend what, asked first.",
+      "tenant:acme: spent 42, remaining 4958"
+    ])
+  })
+
+  it("existing-function: the function runs, fails or is denied, and only what it used is charged", async () => {
+    const output = await printed(() => import("../existing-function.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "guard, a report: a summary of a report (the function ran)",
+      "  spent 420, held 0, remaining 1380",
+      "guard, fail: LlmError (the function ran)",
+      "  spent 420, held 0, remaining 1380",
+      "charge, fail: LlmError (the function ran)",
+      "  spent 420, held 0, remaining 1380",
+      "charge, a letter: a summary of a letter (the function ran)",
+      "  spent 840, held 0, remaining 960",
+      "guard, a book: BudgetExceeded (the function did not run)",
+      "  spent 840, held 0, remaining 960"
+    ])
+  })
+
+  it("token-cap: the model is asked for no more than the cap, and what was used is charged", async () => {
+    const output = await printed(() => import("../token-cap.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "ALLOW: a summary, in at most 1000 tokens, used 420",
+      "ALLOW_WITH_CAPS: a summary, in at most 600 tokens, used 420",
+      "ALLOW_WITH_CAPS: a summary, in at most 300 tokens, used 300",
+      "ALLOW_WITH_CAPS: a summary, in at most 1000 tokens, used 420"
+    ])
+  })
+
+  it("streaming: the end, an early stop, a failure and a cut are charged for what came through", async () => {
+    const output = await printed(() => import("../streaming.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "to the end: Budgets are asked first.",
+      "  charged 250: 150 in, 100 out",
+      "the reader stops: Budgets are",
+      "  charged 180: 150 in, 30 out",
+      "the provider fails: Budgets are asked [LlmError]",
+      "  charged 210: 150 in, 60 out",
+      "cut at 25 tokens: Budgets are",
+      "  charged 180: 150 in, 30 out"
+    ])
+  })
+
+  it("multi-agent: every level is charged once for each call", async () => {
+    const output = await printed(() => import("../multi-agent.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "                                   spent    held    left",
+      "while the writer works:",
+      "  tenant:acme-corp                   200   20500  979300",
+      "    workflow:research-report         200   20500   29300",
+      "      agent:orchestrator               0     500   24500",
+      "      agent:searcher                 200       0   24800",
+      "      agent:writer                     0   20000    5000",
+      "A report from 12 pages on AI agent cost management",
+      "afterwards:",
+      "  tenant:acme-corp                  4490       0  995510",
+      "    workflow:research-report        4490       0   45510",
+      "      agent:orchestrator              90       0   24910",
+      "      agent:searcher                 200       0   24800",
+      "      agent:writer                  4200       0   20800"
+    ])
+  })
+
+  it("degradation: smaller, left out, later, or no", async () => {
+    const output = await printed(() => import("../degradation.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "downgrade: gpt-4o-mini answers with 250 tokens",
+      "disable:   the answer goes out without an illustration",
+      "defer:     gpt-4o answers with 1000 tokens",
+      "deny:      no: 9000 asked for, 1050 left"
+    ])
+  })
+
+  it("authority-unavailable: open covers an authority out of reach and no denial", async () => {
+    const output = await printed(() => import("../authority-unavailable.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "out of reach, closed: AuthorityUnavailable, transient: true",
+      "  Warn: The authority is unavailable; the work goes on without a budget",
+      "out of reach, open: an answer, with nothing held",
+      "too little budget, closed: BudgetExceeded, transient: false",
+      "too little budget, open: BudgetExceeded, transient: false"
+    ])
+  })
+
+  it("caps-aware-agent: every kind of cap changes what the agent does", async () => {
+    const output = await printed(() => import("../caps-aware-agent.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "no limit: after 0 ms, 4000 tokens at most, from the web on findings, used 3900",
+      "low budget: after 0 ms, 500 tokens at most, from the web on findings, used 400",
+      "no web: after 20 ms, 4000 tokens at most, from cached context, used 3900",
+      "only the cache: after 0 ms, 2000 tokens at most, from cached context, used 1900",
+      "last step: after 0 ms, 500 tokens at most, from the web on findings, used 400",
+      "a tool: the shell ran",
+      "a denied tool: The tool \"shell_exec\" is not allowed. Choose one the caps allow, or go on without it."
+    ])
+  })
+
+  it("shadow-mode: what would have been denied is told, and no budget is used", async () => {
+    const output = await printed(() => import("../shadow-mode.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "dry run, gpt-4o, 1000: would allow",
+      "dry run, gpt-4o-mini, 1000: would allow, with at most 500 tokens",
+      "dry run, gpt-4o, 9000: would deny: BUDGET_EXCEEDED",
+      "shadow mode, gpt-4o, 1000: ran",
+      "  Warn: Shadow: llm.completion gpt-4o-mini would have been ALLOW_WITH_CAPS (none)",
+      "shadow mode, gpt-4o-mini, 1000: ran",
+      "  Warn: Shadow: llm.completion gpt-4o would have been DENY (BUDGET_EXCEEDED)",
+      "shadow mode, gpt-4o, 9000: ran",
+      "counted: ALLOW, none: 1",
+      "counted: ALLOW_WITH_CAPS, none: 1",
+      "counted: DENY, BUDGET_EXCEEDED: 1",
+      "spent 0, held 0, remaining 5000"
+    ])
+  })
+
+  it("rollout: one program, four environments", async () => {
+    const output = await printed(() => import("../rollout.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "week 1 {\"CYCLES_MODE\":\"shadow\"}",
+      "  draft: ran unguarded",
+      "  notify: ran unguarded",
+      "    Warn: Shadow: llm.completion review would have been DENY (BUDGET_EXCEEDED)",
+      "  review: ran unguarded",
+      "  spent 0 of 250, denied 0 of 3",
+      "week 2 {\"CYCLES_OVERAGE_POLICY\":\"ALLOW_IF_AVAILABLE\"}",
+      "  draft: Committed, 150 used, 150 charged",
+      "  notify: Committed, 110 used, 100 charged",
+      "  review: OverdraftLimitExceeded, did not run",
+      "  spent 250 of 250, denied 1 of 3",
+      "week 3 {\"CYCLES_RULES\":\"{\\\"message.*\\\":{\\\"overage_policy\\\":\\\"REJECT\\\"}}\"}",
+      "  draft: Committed, 150 used, 150 charged",
+      "  notify: Rejected, 110 used, 90 charged",
+      "  review: BudgetExceeded, did not run",
+      "  spent 240 of 250, denied 1 of 3",
+      "week 4 {\"CYCLES_OVERAGE_POLICY\":\"REJECT\"}",
+      "  draft: Rejected, 150 used, 100 charged",
+      "  notify: Rejected, 110 used, 90 charged",
+      "  review: BudgetExceeded, did not run",
+      "  spent 190 of 250, denied 1 of 3"
+    ])
+  })
+
+  it("environment-configuration: the environment says who spends, and a wrong variable is named", async () => {
+    const output = await printed(() => import("../environment-configuration.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "three variables: tenant:acme/workspace:prod, held",
+      "one variable: tenant:acme/workspace:default, held",
+      "shadow mode: tenant:acme/workspace:default, nothing held",
+      "no tenant: SchemaError(Expected string at [\"CYCLES_TENANT\"])",
+      "no such mode: SchemaError(Expected \"enforce\" | \"shadow\" | \"off\" at [\"CYCLES_MODE\"])",
+      "in code: tenant:acme/workspace:prod, held"
+    ])
+  })
+
+  it("dollars: an exact price, and a reservation to look up", async () => {
+    const output = await printed(() => import("../dollars.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "ALLOW, $0.02 held at tenant:acme",
+      "on budgets",
+      "COMMITTED: llm.completion gpt-4o, $0.02 held, $0.018 paid",
+      "left: $0.982"
+    ])
+  })
+
+  it("inspect-decision: the decision is known before the work, and a way out without a commit releases", async () => {
+    const output = await printed(() => import("../inspect-decision.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "ALLOW: at most 4000 tokens",
+      "  an answer by gpt-4o, Committed",
+      "  spent $0.032, held $0.00",
+      "ALLOW_WITH_CAPS: at most 1000 tokens",
+      "  an answer by gpt-4o, Committed",
+      "  spent $0.032, held $0.00",
+      "ALLOW_WITH_CAPS: at most 50 tokens",
+      "  not worth it",
+      "  spent $0.00, held $0.00"
+    ])
+  })
+
+  it("port: commit, release, repetition and denial, each by hand", async () => {
+    const output = await printed(() => import("../port.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "budgets: ALLOW, the same hold when repeated: true",
+      "  12 pages on budgets; COMMITTED, charged 320, released 180",
+      "fail: ALLOW, the same hold when repeated: true",
+      "  SearchFailed; RELEASED, released 500",
+      "agents: ALLOW, the same hold when repeated: true",
+      "  12 pages on agents; COMMITTED, charged 320, released 180",
+      "  tools: 500 asked for, 360 left"
+    ])
+  })
+
+  it("risk-points: what an agent does is limited, whatever it costs", async () => {
+    const output = await printed(() => import("../risk-points.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "mail to ann: done",
+      "mail to bob: done",
+      "mail to cem: not done, 20 of 50 points left",
+      "delete a record: not done, 20 of 80 points left",
+      "read a record: done",
+      "really sent: ann, bob"
+    ])
+  })
+
+  it("managed-runtime: promises commit, settle by hand and are denied", async () => {
+    const output = await printed(() => import("../managed-runtime.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "guarded: on budgets",
+      "by hand: charged $0.015, released $0.005",
+      "denied: Budget exceeded at tenant:acme (requested 2000000, remaining 1000000, USD_MICROCENTS). " +
+      "Ask for less, wait for running work to settle, or add budget."
+    ])
+  })
+
+  it("retry-loop: a denial ends the loop", async () => {
+    const output = await printed(() => import("../retry-loop.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "without a budget: 48 calls, $201.60, ended by ProviderUnavailable",
+      "with a budget of $20: 4 calls, $16.80, ended by BudgetExceeded",
+      "spent $16.80, remaining $3.20"
+    ])
+  })
 })

@@ -36,6 +36,7 @@ import * as Budget from "./Budget.ts"
 import type * as Lease from "./Lease.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import type { Guarded } from "./Reservation.ts"
+import * as Waiting from "./Waiting.ts"
 
 /**
  * What to allot: a request like that of a guard, whose estimate is what everything inside may spend together. What an
@@ -340,18 +341,23 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
   const backgroundScope = yield* Scope.make()
   const own = yield* Scope.provide(Background.make(SHUTDOWN_TIMEOUT_MS), backgroundScope)
   const outer = around.keeper.background
+  const line = Waiting.makeLine()
   const keeper: Lease.Keeper = {
     ...around.keeper,
-    authority: children.authority,
+    authority: Waiting.watch(line, children.authority),
+    // What children use is in this process alone until the allotment itself is settled; there is nothing to journal for them.
+    settling: undefined,
     // A fiber that outlives the allotment settles with the authority around, so its work is that one's to wait for.
     background: {
       run: (restore, effect, onAbandoned) => (children.ended() ? outer : own).run(restore, effect, onAbandoned),
-      start: (effect) => (children.ended() ? outer : own).start(effect)
+      start: (effect) => (children.ended() ? outer : own).start(effect),
+      fork: (effect) => (children.ended() ? outer : own).fork(effect)
     }
   }
   const budget = Budget.Budget.of({
     ...around,
     keeper,
+    line,
     complete: (request, spending) => {
       const task = around.complete(request, spending)
       return task.estimate.unit === unit ? { ...task, keeper } : task

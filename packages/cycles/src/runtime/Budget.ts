@@ -65,6 +65,7 @@ import type { Details, Guarded } from "./Reservation.ts"
 import type { Outcome, Settled, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
 import * as Settling from "./Settling.ts"
+import * as Waiting from "./Waiting.ts"
 
 // Web Crypto, which every supported runtime has; declared here so that the core needs no platform's types.
 declare const crypto: { readonly randomUUID: () => string }
@@ -166,6 +167,8 @@ export interface Service {
   readonly complete: <U extends Unit>(request: Request<U>, spending: Spending) => Lifecycle.Task<U>
   /** @internal */
   readonly onUnsettled: "release" | "commitEstimate"
+  /** Who waits for budget. @internal */
+  readonly line: Waiting.Line
 }
 
 /**
@@ -220,7 +223,8 @@ const millis = (input: Duration.Input | undefined): number | undefined =>
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(options?: Options) {
-  const authority = yield* BudgetAuthority
+  const line = Waiting.makeLine()
+  const authority = Waiting.watch(line, yield* BudgetAuthority)
   const subject = Subjects.merge(yield* Subjects.Default, options?.subject ?? {})
   const defaults = {
     ttlMs: millis(options?.ttl),
@@ -249,6 +253,7 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
   }
   return Budget.of({
     keeper,
+    line,
     onUnsettled: options?.onUnsettled ?? "release",
     complete: (request, { subject: spender, tags }) => {
       const rule = rules === undefined ? undefined : Mode.ruleFor(rules, request.action.kind)
@@ -608,7 +613,9 @@ export const catchDenied: {
 // ---------------------------------------------------------------------------------------------------------------------
 
 export { allot, closing, type DoneOf, Exhausted, remaining, type Request as AllotRequest } from "./Allotment.ts"
+export { ladder, race, retry, type RetryPolicy } from "./Composing.ts"
 export { all, forEach, type Share, type ShareOptions } from "./Sharing.ts"
+export { whenAvailable } from "./Waiting.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // how a guarded call is carried out

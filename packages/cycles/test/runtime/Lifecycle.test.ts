@@ -209,14 +209,11 @@ describe("modes", () => {
     Effect.gen(function*() {
       // The holds that may have been taken are looked for in the background; here nobody waits for that.
       const open = Budget.layer({ onUnavailable: "open", shutdownTimeout: 0 })
-      assert.isFalse(yield* denied.pipe(Effect.provide(open), Effect.provide(unreachable)))
-      const closed = yield* denied.pipe(
-        Effect.provide(Budget.layer({ shutdownTimeout: 0 })),
-        Effect.provide(unreachable),
-        Effect.flip
-      )
+      assert.isFalse(yield* Effect.provide(denied, Layer.provide(open, unreachable)))
+      const shut = Layer.provide(Budget.layer({ shutdownTimeout: 0 }), unreachable)
+      const closed = yield* denied.pipe(Effect.provide(shut), Effect.flip)
       assert.strictEqual(closed._tag, "AuthorityUnavailable")
-      const refused = yield* denied.pipe(Effect.provide(open), Effect.provide(ledger), Effect.flip)
+      const refused = yield* denied.pipe(Effect.provide(Layer.provide(open, ledger)), Effect.flip)
       assert.strictEqual(refused._tag, "BudgetExceeded")
     }))
 

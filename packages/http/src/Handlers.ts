@@ -1,0 +1,453 @@
+/**
+ * The runtime plane on a server: the handlers of {@link RuntimeApi}, over an authority per request.
+ *
+ * They are the protocol and nothing else. Who a key belongs to is the caller's to say, by a function; what may be spent is the
+ * authority's. In between: bodies are read exactly and refused when they hold anything the protocol does not know, errors are
+ * answered with the protocol's body, and every answer carries `X-Request-Id` and `X-Cycles-Trace-Id`.
+ *
+ * A request is refused for the first of these: no good key (401), a body that is not JSON (400), one that does not fit the
+ * contract (400), a header `X-Idempotency-Key` that is not the body's (400); then it is the authority's.
+ *
+ * Specification: `cycles-protocol-v0.yaml`, sections AUTH & TENANCY, ERROR SEMANTICS, CORRELATION AND TRACING.
+ *
+ * **Example** (A server in one process, for one key)
+ *
+ * ```ts
+ * import { Handlers } from "@effect-cycles/http"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { Amount, BudgetAuthority, CyclesError, Ledger } from "effect-cycles"
+ * import { HttpRouter } from "effect/http"
+ *
+ * const routes = Layer.unwrap(Effect.map(BudgetAuthority.BudgetAuthority, (authority) =>
+ *   Handlers.layer({
+ *     authenticate: (key) =>
+ *       Redacted.value(key) === "secret"
+ *         ? Effect.succeed({ tenant: "acme", authority })
+ *         : Effect.fail(new CyclesError.Unauthorized({}))
+ *   }))).pipe(
+ *     Layer.provide(
+ *       Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] })
+ *     )
+ *   )
+ *
+ * const { dispose, handler } = HttpRouter.toWebHandler(routes, {
+ *   routerConfig: Handlers.routerConfig,
+ *   disableLogger: true
+ * })
+ *
+ * const response = await handler(
+ *   new Request("http://localhost/v1/balances?tenant=acme", { headers: { "X-Cycles-API-Key": "secret" } })
+ * )
+ * await dispose()
+ *
+ * console.log(response.status, response.headers.get("X-Cycles-Tenant")) // => 200 acme
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { BalancesPage } from "effect-cycles/protocol/Balance"
+import type { CyclesError, Trouble } from "effect-cycles/protocol/CyclesError"
+import { InternalError, InvalidRequest, NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
+import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
+import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
+import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
+import { RequestContext } from "effect-cycles/protocol/RequestContext"
+import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
+import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
+import { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
+import * as ByteSize from "effect/ByteSize"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as Headers from "effect/http/Headers"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Errors from "./Errors.ts"
+import type { EvidenceEnvelope, EvidenceJwks, Principal } from "./RuntimeApi.ts"
+import * as Api from "./RuntimeApi.ts"
+import * as WireJson from "./WireJson.ts"
+
+// Web Crypto, which every supported runtime has; declared here so that no platform's types are needed.
+declare const crypto: {
+  readonly randomUUID: () => string
+  readonly getRandomValues: (array: Uint8Array) => Uint8Array
+}
+
+/**
+ * What the handlers need to know.
+ *
+ * - `authenticate`: whose key it is, and the authority that acts for them. Fails with `Unauthorized` for a key it does not know,
+ *   or no longer accepts; a request without a key does not come this far
+ * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
+ * - `evidence`: the signed record of that id, if there is one; none are served when not given
+ * - `evidenceKeys`: the keys that evidence is signed with; none are published when not given
+ * - `openapiPath`: where to serve the contract as an OpenAPI document, for example `/openapi.json`; nowhere when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly authenticate: (apiKey: Redacted.Redacted) => Effect.Effect<Principal, Trouble>
+  readonly maxRequestBytes?: number | undefined
+  readonly evidence?: ((id: string) => Effect.Effect<Option.Option<EvidenceEnvelope>, Trouble>) | undefined
+  readonly evidenceKeys?: Effect.Effect<EvidenceJwks, Trouble> | undefined
+  readonly openapiPath?: `/${string}` | undefined
+}
+
+const MAX_REQUEST_BYTES = 1_024 * 1_024
+
+/**
+ * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const routerConfig = { maxParamLength: 12 * 128 }
+
+/**
+ * The routes of the runtime plane, on the router around them. Give that router {@link routerConfig}.
+ *
+ * Beside the routes it adds what holds for the whole router: `X-Request-Id` and `X-Cycles-Trace-Id` on every answer, and the
+ * protocol's error body for what no route knows and for what breaks.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
+  HttpApiBuilder.layer(Api.RuntimeApi, { openapiPath: options.openapiPath }).pipe(
+    Layer.provide([runtime(options), evidence(options)]),
+    Layer.provide([authorization(options), badParameters]),
+    Layer.merge(correlation),
+    Layer.provide(HttpServer.layerServices)
+  )
+
+/**
+ * The runtime plane on the `HttpServer` around it. Requests are not logged unless `disableLogger` is `false`, and the API key is
+ * kept out of spans.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const serve = (
+  options: Options & { readonly disableLogger?: boolean | undefined }
+): Layer.Layer<never, never, HttpServer.HttpServer> =>
+  HttpRouter.serve(layer(options), {
+    routerConfig,
+    disableLogger: options.disableLogger ?? true,
+    disableListenLog: true
+  }).pipe(
+    Layer.provide(layerRedacted)
+  )
+
+/**
+ * Keeps the API key out of the spans and logs of whatever server it is provided to.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRedacted: Layer.Layer<never> = Layer.effect(
+  Headers.CurrentRedactedNames,
+  Effect.map(Headers.CurrentRedactedNames, (names) => [...names, "x-cycles-api-key", "x-admin-api-key"])
+)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// answers
+// ---------------------------------------------------------------------------------------------------------------------
+
+const json = (status: number, body: unknown): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(WireJson.stringify(body), { status, contentType: "application/json" })
+
+/** A request that is none: which field of it, as the wire calls it, and why. */
+class Malformed extends Data.TaggedError("Malformed")<{ readonly field: string; readonly reason: string }> {}
+
+const refuse = (error: CyclesError | Malformed): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.withFiber((fiber) => {
+    const { requestId, traceId } = fiber.getRef(RequestContext)
+    const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    const correlation = { requestId, traceId, nowMs }
+    if (error._tag === "Malformed") {
+      const { field, reason } = error
+      const { body, status } = Errors.toResponse(new InvalidRequest({ field, reason }), correlation)
+      // What it calls the field is what was sent, and not a name of the core.
+      return Effect.succeed(json(status, { ...body, details: { field } }))
+    }
+    const answer = Errors.toResponse(error, correlation)
+    return Effect.succeed(HttpServerResponse.setHeaders(json(answer.status, answer.body), answer.headers))
+  })
+
+const answer = <A, I>(reply: Schema.Codec<A, I>, status = 200) => {
+  const encode = Schema.encodeUnknownResult(reply)
+  return <R>(
+    effect: Effect.Effect<A, CyclesError | Malformed, R>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
+    Effect.matchEffect(effect, {
+      onFailure: refuse,
+      onSuccess: (value) => {
+        const encoded = encode(value)
+        return Result.isSuccess(encoded)
+          ? Effect.succeed(json(status, encoded.success))
+          : Effect.die(encoded.failure)
+      }
+    })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// requests
+// ---------------------------------------------------------------------------------------------------------------------
+
+const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const malformed = ({ issue }: Schema.SchemaError, root: string): Malformed => {
+  const first = issuesOf(issue).issues[0]
+  const path = (first?.path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
+  return new Malformed({ field: path === "" ? root : path, reason: first?.message ?? "has the wrong shape" })
+}
+
+const isJson = /^application\/(?:[^\s;]+\+)?json\s*(?:;|$)/i
+
+const bodyOf = <A extends { readonly idempotencyKey: string }, I>(
+  schema: Schema.Codec<A, I>
+) => {
+  const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+  return (
+    { headers, request }: {
+      readonly headers: { readonly "x-idempotency-key"?: string | undefined }
+      readonly request: HttpServerRequest.HttpServerRequest
+    },
+    maxBytes: number
+  ): Effect.Effect<A, Malformed> => {
+    const bad = (reason: string) => Effect.fail(new Malformed({ field: "body", reason }))
+    const tooLong = `it is longer than ${maxBytes} bytes`
+    const contentType = request.headers["content-type"]
+    if (contentType !== undefined && !isJson.test(contentType)) return bad("its content type is not application/json")
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
+    return Effect.flatMap(
+      Effect.catch(
+        Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
+        () => bad(`it cannot be read, or ${tooLong}`)
+      ),
+      (text) => {
+        const parsed = WireJson.parse(text, { strict: true, maxLength: maxBytes })
+        if (Result.isFailure(parsed)) {
+          const { field, message, reason } = parsed.failure
+          return field === undefined ? bad(message) : Effect.fail(new Malformed({ field, reason }))
+        }
+        const decoded = decode(parsed.success)
+        if (Result.isFailure(decoded)) return Effect.fail(malformed(decoded.failure, "body"))
+        const header = headers["x-idempotency-key"]
+        return header === undefined || header === decoded.success.idempotencyKey
+          ? Effect.succeed(decoded.success)
+          : Effect.fail(
+            new Malformed({
+              field: "idempotency_key",
+              reason: "it is not the one in the header X-Idempotency-Key"
+            })
+          )
+      }
+    )
+  }
+}
+
+const bodies = {
+  decide: bodyOf(DecideRequest),
+  reserve: bodyOf(ReserveRequest),
+  commit: bodyOf(CommitRequest),
+  release: bodyOf(ReleaseRequest),
+  extend: bodyOf(ExtendRequest),
+  event: bodyOf(EventRequest)
+}
+
+const answers = {
+  decide: answer(DecideReply),
+  reserve: answer(ReserveReply),
+  commit: answer(CommitReply),
+  release: answer(ReleaseReply),
+  extend: answer(ExtendReply),
+  event: answer(EventReply, 201),
+  balances: answer(BalancesPage),
+  reservation: answer(ReservationRecord),
+  reservations: answer(ReservationsPage),
+  evidence: answer(Api.EvidenceEnvelope),
+  evidenceKeys: answer(Api.EvidenceJwks)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// handlers
+// ---------------------------------------------------------------------------------------------------------------------
+
+const runtime = (options: Options) => {
+  const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
+  const authority = Effect.map(Api.Caller, ({ authority }) => authority)
+  return HttpApiBuilder.group(Api.RuntimeApi, "runtime", (handlers) =>
+    handlers
+      .handleRaw("decide", (incoming) =>
+        answers.decide(Effect.gen(function*() {
+          const request = yield* bodies.decide(incoming, maxBytes)
+          return yield* (yield* authority).decide(request)
+        })))
+      .handleRaw("createReservation", (incoming) =>
+        answers.reserve(Effect.gen(function*() {
+          const request = yield* bodies.reserve(incoming, maxBytes)
+          return yield* (yield* authority).reserve(request)
+        })))
+      .handleRaw("commitReservation", (incoming) =>
+        answers.commit(Effect.gen(function*() {
+          const request = yield* bodies.commit(incoming, maxBytes)
+          return yield* (yield* authority).commit(incoming.params.reservation_id, request)
+        })))
+      .handleRaw("releaseReservation", (incoming) =>
+        answers.release(Effect.gen(function*() {
+          const request = yield* bodies.release(incoming, maxBytes)
+          return yield* (yield* authority).release(incoming.params.reservation_id, request)
+        })))
+      .handleRaw("extendReservation", (incoming) =>
+        answers.extend(Effect.gen(function*() {
+          const request = yield* bodies.extend(incoming, maxBytes)
+          return yield* (yield* authority).extend(incoming.params.reservation_id, request)
+        })))
+      .handleRaw("createEvent", (incoming) =>
+        answers.event(Effect.gen(function*() {
+          const request = yield* bodies.event(incoming, maxBytes)
+          return yield* (yield* authority).event(request)
+        })))
+      .handleRaw("getBalances", ({ query }) =>
+        answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
+      .handleRaw("getReservation", ({ params }) =>
+        answers.reservation(Effect.flatMap(authority, (authority) =>
+          authority.reservation(params.reservation_id))))
+      .handleRaw("listReservations", ({ query }) =>
+        answers.reservations(Effect.flatMap(authority, (authority) =>
+          authority.reservations(query)))))
+}
+
+const evidence = (options: Options) => {
+  const found = (id: string): Effect.Effect<EvidenceEnvelope, CyclesError> =>
+    Effect.flatMap(
+      options.evidence?.(id) ?? Effect.succeed(Option.none<EvidenceEnvelope>()),
+      Option.match({
+        onNone: () => Effect.fail(new NotFound({ reason: "There is no evidence of that id" })),
+        onSome: (envelope) => Effect.succeed(envelope)
+      })
+    )
+  const keys: Effect.Effect<EvidenceJwks, CyclesError> = options.evidenceKeys ??
+    Effect.suspend(() => Effect.fail(new NotFound({ reason: "No keys are published here" })))
+  // What an id names never changes; keys do when they are rotated.
+  const cached = (how: string) => (response: HttpServerResponse.HttpServerResponse) =>
+    response.status === 200 ? HttpServerResponse.setHeader(response, "cache-control", how) : response
+  return HttpApiBuilder.group(Api.RuntimeApi, "evidence", (handlers) =>
+    handlers
+      .handleRaw("getEvidence", ({ params }) =>
+        Effect.map(
+          answers.evidence(found(params.evidence_id)),
+          cached("public, immutable, max-age=31536000")
+        ))
+      .handleRaw("getEvidenceJwks", () => Effect.map(answers.evidenceKeys(keys), cached("public, max-age=300"))))
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// middleware
+// ---------------------------------------------------------------------------------------------------------------------
+
+const isHeaderValue = /^[\x21-\x7e]+$/
+
+const authorization = (options: Options): Layer.Layer<Api.Authorization> =>
+  Layer.succeed(
+    Api.Authorization,
+    Api.Authorization.of({
+      ApiKeyAuth: (handler, { credential }) =>
+        Effect.matchEffect(
+          Redacted.value(credential) === ""
+            ? Effect.fail(new Unauthorized({ reason: "The header X-Cycles-API-Key is missing" }))
+            : options.authenticate(credential),
+          {
+            onFailure: refuse,
+            onSuccess: (principal) =>
+              Effect.map(
+                Effect.provideService(handler, Api.Caller, principal),
+                (response) =>
+                  isHeaderValue.test(principal.tenant)
+                    ? HttpServerResponse.setHeader(response, "x-cycles-tenant", principal.tenant)
+                    : response
+              )
+          }
+        )
+    })
+  )
+
+const badParameters = HttpApiMiddleware.layerSchemaErrorTransform(
+  Api.BadParameters,
+  (error) =>
+    error.kind === "Body" || error.kind === "ResponseHeaders"
+      ? Effect.die(error)
+      : refuseParameter(malformed(error.cause, error.kind.toLowerCase()))
+)
+
+/** A parameter may have been given its name in the core before it was found wanting. */
+const refuseParameter = ({ field, reason }: Malformed) =>
+  refuse(new Malformed({ field: Errors.toWireField(field), reason }))
+
+const isTraceId = (id: string | undefined): id is string =>
+  id !== undefined && /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id)
+
+/** Section CORRELATION AND TRACING: `traceparent`, else `X-Cycles-Trace-Id`, else a new one. What is malformed is not there. */
+const traceIdOf = (headers: Headers.Headers): string => {
+  const parent = HttpTraceContext.w3c(headers)
+  if (Option.isSome(parent) && isTraceId(parent.value.traceId)) return parent.value.traceId
+  const given = headers["x-cycles-trace-id"]
+  if (isTraceId(given)) return given
+  for (;;) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16))
+    const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+    if (isTraceId(id)) return id
+  }
+}
+
+/** What a failure that no handler answered means: somebody else's answer, an unknown path, or a fault of ours. */
+const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> => {
+  if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+  const error: unknown = Cause.squash(cause)
+  if (HttpServerError.isHttpServerError(error)) {
+    if (error.reason._tag === "RouteNotFound") {
+      return refuse(new NotFound({ reason: `There is no ${error.reason.request.method} on this path` }))
+    }
+    if (error.reason._tag === "RequestParseError") {
+      return refuse(new InvalidRequest({ field: "request", reason: "it cannot be read" }))
+    }
+  }
+  return HttpServerRespondable.isRespondable(error) && !HttpServerError.isHttpServerError(error)
+    ? HttpServerRespondable.toResponse(error)
+    : Effect.andThen(
+      Effect.logError("A request broke its handler", cause),
+      refuse(new InternalError({ reason: "The request could not be handled" }))
+    )
+}
+
+const correlation = HttpRouter.middleware(
+  (handler) =>
+    Effect.withFiber((fiber) => {
+      const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
+      const requestId = crypto.randomUUID()
+      const traceId = traceIdOf(request.headers)
+      return Effect.catchCause(handler, recover).pipe(
+        Effect.map(HttpServerResponse.setHeaders({ "x-request-id": requestId, "x-cycles-trace-id": traceId })),
+        Effect.provideService(RequestContext, { requestId, traceId })
+      )
+    }),
+  { global: true }
+)
