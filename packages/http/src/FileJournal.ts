@@ -12,14 +12,13 @@
  * ```ts
  * import { FileJournal } from "@effect-cycles/http"
  * import { NodeServices } from "@effect/platform-node"
- * import { Layer, Redacted, Result } from "effect"
+ * import { Layer, Redacted } from "effect"
  * import { Budget } from "effect-cycles"
  *
  * const journal = FileJournal.layer({
  *   baseUrl: "https://cycles.example.com",
  *   tenant: "acme",
- *   apiKey: Redacted.make("cyc_live_…"),
- *   json: { parse: (text) => Result.succeed(JSON.parse(text)), stringify: JSON.stringify }
+ *   apiKey: Redacted.make("cyc_live_…")
  * })
  *
  * // Still to be provided: the authority.
@@ -47,20 +46,11 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as CyclesClient from "./CyclesClient.ts"
+import * as WireJson from "./WireJson.ts"
 
 // Web Crypto, which every supported runtime has.
 declare const crypto: { readonly randomUUID: () => string }
-
-/**
- * How records become text. `WireJson` is one: it writes integers in full, which `JSON` does not.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Json {
-  readonly parse: (text: string) => Result.Result<unknown, { readonly message: string }>
-  readonly stringify: (value: unknown) => string
-}
 
 /**
  * Whose records these are. Clients find each other's only where all of it is the same, to the letter.
@@ -87,7 +77,6 @@ export interface Identity {
  */
 export interface Options extends Identity {
   readonly directory?: string | undefined
-  readonly json: Json
 }
 
 const VERSION = 1
@@ -169,9 +158,9 @@ interface Read {
   readonly record: JournalRecord
 }
 
-const read = (json: Json, text: string, writtenAtMs: number): Result.Result<Read, { readonly message: string }> =>
+const read = (text: string, writtenAtMs: number): Result.Result<Read, { readonly message: string }> =>
   Result.gen(function*() {
-    const raw = yield* decodeRecord(yield* json.parse(text))
+    const raw = yield* decodeRecord(yield* WireJson.parse(text))
     const commit = yield* body(decodeCommit, raw.commit_body)
     const event = yield* body(decodeEvent, raw.event_fallback_body)
     const common = {
@@ -190,8 +179,8 @@ const read = (json: Json, text: string, writtenAtMs: number): Result.Result<Read
       : { baseUrl, record: { ...common, mode: "commit", commit, event } }
   })
 
-const write = (json: Json, baseUrl: string, record: JournalRecord): string =>
-  json.stringify({
+const write = (baseUrl: string, record: JournalRecord): string =>
+  WireJson.stringify({
     version: VERSION,
     reservation_id: record.reservationId,
     base_url: baseUrl,
@@ -224,7 +213,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Service, Config.ConfigError, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const { baseUrl, json } = options
+  const { baseUrl } = options
   const configured = options.directory ??
     Option.getOrUndefined(yield* Config.option(Config.String("CYCLES_JOURNAL_DIR")))
   const base = configured ?? path.join(yield* home, ".runcycles", "commit-journal")
@@ -252,7 +241,7 @@ export const make = Effect.fnUntraced(function*(
 
   const put = Effect.fnUntraced(function*(record: JournalRecord) {
     const text = yield* Effect.try({
-      try: () => write(json, baseUrl, record),
+      try: () => write(baseUrl, record),
       catch: (cause) => new JournalError({ operation: "append", reason: "it cannot be written as JSON", cause })
     })
     yield* prepare
@@ -279,7 +268,7 @@ export const make = Effect.fnUntraced(function*(
       const text = yield* fs.readFileString(file)
       const { mtime } = yield* fs.stat(file)
       const writtenAtMs = Option.match(mtime, { onNone: () => 0, onSome: (date) => date.getTime() })
-      return read(json, text, writtenAtMs)
+      return read(text, writtenAtMs)
     }).pipe(Effect.catchIf(isMissing, () => Effect.undefined))
 
   const removeStale = Effect.fnUntraced(function*(file: string, now: number) {
@@ -378,3 +367,18 @@ export const make = Effect.fnUntraced(function*(
 export const layer = (
   options: Options
 ): Layer.Layer<Journal, Config.ConfigError, FileSystem.FileSystem | Path.Path> => Layer.effect(Journal, make(options))
+
+/**
+ * Provides the journal of the authority the environment names, see `CyclesClient.config`: its identity is `CYCLES_BASE_URL` with
+ * `CYCLES_TENANT`, or with `CYCLES_API_KEY` where no tenant is named.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options?: Pick<Options, "directory">
+): Layer.Layer<Journal, Config.ConfigError, FileSystem.FileSystem | Path.Path> =>
+  Layer.unwrap(
+    Effect.map(CyclesClient.config, ({ apiKey, baseUrl, subject }) =>
+      layer({ ...options, baseUrl, apiKey, tenant: subject?.tenant }))
+  )

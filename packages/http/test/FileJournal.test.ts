@@ -13,7 +13,6 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
@@ -21,23 +20,6 @@ import { createHash } from "node:crypto"
 const baseUrl = "http://localhost"
 const identity = { baseUrl, tenant: "acme", apiKey: Redacted.make("test-key") }
 const FOLDER = "8baba538fb970da4"
-
-/** JSON that writes integers in full and reads them back. */
-const json: FileJournal.Json = {
-  stringify: (value) =>
-    JSON.stringify(value, (_, member: unknown) => typeof member === "bigint" ? `#${member}` : member)
-      .replaceAll(/"#(\d+)"/g, "$1"),
-  parse: (text) =>
-    Result.try({
-      try: (): unknown =>
-        JSON.parse(
-          text.replaceAll(/:(\d{16,})/g, ":\"#$1\""),
-          (_, member: unknown) =>
-            typeof member === "string" && member.startsWith("#") ? BigInt(member.slice(1)) : member
-        ),
-      catch: () => ({ message: "not JSON" })
-    })
-}
 
 const record = (id: string, amount: number | bigint = 100): Journal.JournalRecord => ({
   reservationId: ReservationId.make(id),
@@ -77,7 +59,7 @@ const makePlace = Effect.gen(function*() {
     modeOf,
     file: (name: string) => path.join(folder, name),
     names: Effect.map(fs.readDirectory(folder), (names) => names.toSorted()),
-    open: FileJournal.make({ ...identity, directory, json })
+    open: FileJournal.make({ ...identity, directory })
   }
 })
 
@@ -125,13 +107,24 @@ describe("FileJournal", () => {
         const path = yield* Path.Path
         const open = (env: Record<string, string>) =>
           Effect.provideService(
-            FileJournal.make({ ...identity, json }),
+            FileJournal.make({ ...identity }),
             ConfigProvider.ConfigProvider,
             ConfigProvider.fromEnv({ env })
           )
         const fromHome = yield* open({ HOME: directory })
         yield* fromHome.append(record("rsv_1"))
         assert.isTrue(yield* fs.exists(path.join(directory, ".runcycles", "commit-journal", FOLDER)))
+        const named = yield* FileJournal.layerConfig({ directory }).pipe(
+          Layer.build,
+          Effect.provideService(
+            ConfigProvider.ConfigProvider,
+            ConfigProvider.fromEnv({
+              env: { CYCLES_BASE_URL: baseUrl, CYCLES_API_KEY: "test-key", CYCLES_TENANT: "acme" }
+            })
+          )
+        )
+        yield* Context.get(named, Journal.Journal).append(record("rsv_1"))
+        assert.isTrue(yield* fs.exists(path.join(directory, FOLDER)))
         const elsewhere = path.join(directory, "elsewhere")
         const fromVariable = yield* open({ HOME: directory, CYCLES_JOURNAL_DIR: elsewhere })
         yield* fromVariable.append(record("rsv_1"))
@@ -282,7 +275,7 @@ describe("FileJournal", () => {
         rename: (from) => fs.rename(`${from}-nowhere`, from)
       }
       const journal = yield* Effect.provideService(
-        FileJournal.make({ ...identity, directory, json }),
+        FileJournal.make({ ...identity, directory }),
         FileSystem.FileSystem,
         full
       )
@@ -345,7 +338,6 @@ describe("a budget with a FileJournal", () => {
         ...identity,
         apiKey: Redacted.make(apiKey),
         directory: place.directory,
-        json
       })
       const services = yield* Layer.buildWithScope(
         Budget.layer({ subject: { tenant: "acme" }, ...options }).pipe(

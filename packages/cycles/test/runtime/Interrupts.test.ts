@@ -1,6 +1,6 @@
 import { NoLeaks, ScriptedAuthority } from "@effect-cycles/testing"
 import { assert, describe } from "@effect/vitest"
-import { Action, Amount, Budget, BudgetAuthority, CyclesError, Ledger, Reservation } from "effect-cycles"
+import { Action, Amount, Budget, BudgetAuthority, CyclesError, Journal, Ledger, Reservation } from "effect-cycles"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -328,6 +328,20 @@ describe("interrupted at any step leaves nothing behind, where", () => {
   for (const [what, names, script] of scripts) {
     describe(`${what}:`, () => {
       for (const name of names) NoLeaks.effect(name, () => interruptEverywhere(name, script))
+    })
+  }
+})
+
+describe("interrupted at any step, with a journal, leaves nothing behind, not there either, where", () => {
+  for (const [what, names, script] of scripts.filter(([, names]) => names === about.commit)) {
+    describe(`${what}:`, () => {
+      for (const name of names) {
+        NoLeaks.effect(name, () =>
+          Effect.gen(function*() {
+            yield* interruptEverywhere(name, script)
+            assert.deepStrictEqual(yield* (yield* Journal.Journal).pending, [])
+          }).pipe(Effect.provide(Journal.layerMemory)))
+      }
     })
   }
 })
