@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { TestClock } from "effect/testing"
 
-const { alter, always, delayReply, delayRequest, fail, loseReply, loseRequest, rateLimit, times } = ScriptedAuthority
+const { always, delayReply, delayRequest, fail, loseReply, loseRequest, rateLimit, times } = ScriptedAuthority
 
 // ---------------------------------------------------------------------------------------------------------------------
 // the schedule
@@ -41,8 +41,8 @@ describe("the schedule", () => {
     assert.deepStrictEqual(Heartbeat.observe(60_000, 1_000, 2_500, 200), lead(58_500, 1_500, 2_500))
     assert.deepStrictEqual(Heartbeat.observe(60_000, 1_000, 1_100, 1_500), lead(59_900, 1_500, 1_100))
     assert.deepStrictEqual(Heartbeat.observe(1_000, 0, 3_000, 0), lead(0, 3_000, 3_000))
-    // A clock that ran backwards is no negative round trip.
-    assert.deepStrictEqual(Heartbeat.observe(1_000, 5, 4, 0), lead(1_000, 0, 4))
+    // Where a clock ran backwards the round trip is not known, and nothing is known of the lease.
+    assert.deepStrictEqual(Heartbeat.observe(1_000, 5, 4, 0), lead(0, 0, 4))
   })
 
   it("assumes a second at least for an attempt and for the margin", () => {
@@ -323,39 +323,6 @@ describe("the heartbeat", () => {
         assert.match(lines.join("\n"), /Warn .*Rate limited/)
       }).pipe(Effect.provide(layerWith({ extend: [behaviour] }))))
   }
-
-  NoLeaks.effect(
-    "beats at half the ttl, half a minute at most, where the authority does not say what is left",
-    () =>
-      Effect.gen(function*() {
-        yield* runThrough(100_000)
-        assert.deepStrictEqual((yield* beats).map(([at]) => at), [30_000, 60_000, 90_000])
-        yield* runThrough(35_000, { ttl: "20 seconds" })
-        assert.deepStrictEqual((yield* calls("extend")).slice(3).map(({ request }) => request.extendByMs), [
-          20_000,
-          20_000,
-          20_000
-        ])
-      }).pipe(Effect.provide(layerWith({
-        reserve: [always(alter(({ remainingTtlMs: _, ...reply }) => reply))],
-        extend: [always(alter(({ remainingTtlMs: _, ...reply }) => reply))]
-      })))
-  )
-})
-
-describe("the heartbeat of a lease of unknown length", () => {
-  NoLeaks.effect("repeats, too, while the time that is left suffices", () =>
-    Effect.gen(function*() {
-      yield* runThrough(55_000)
-      // 30 s were left at the first attempt, and 22.5 s at the second: a quarter of each.
-      assert.deepStrictEqual(yield* beats, [[30_000, "1"], [37_500, "1"], [43_125, "1"]])
-    }).pipe(Effect.provide(layerWith({
-      reserve: [alter(({ remainingTtlMs: _, ...reply }) => reply)],
-      extend: [
-        times(2, fail(new CyclesError.InternalError({}))),
-        always(alter(({ remainingTtlMs: _, ...reply }) => reply))
-      ]
-    }))))
 })
 
 // ---------------------------------------------------------------------------------------------------------------------
