@@ -193,7 +193,8 @@ export interface Operations {
  */
 export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles/ledger/Ledger") {}
 
-type Answer = Rules.Verdict | { readonly _tag: "Broken"; readonly error: CyclesError }
+/** `defect` is for the log alone: a caller is not told about the inside. */
+type Answer = Rules.Verdict | { readonly _tag: "Broken"; readonly error: CyclesError; readonly defect?: unknown }
 
 interface Submission {
   readonly command: Rules.Command
@@ -287,7 +288,12 @@ export const make = Effect.fnUntraced(
           case "Refused":
             return Effect.fail(toError(reading.refusal, command.cause) as E)
           case "Broken":
-            return Effect.fail(reading.error as E)
+            return reading.defect === undefined
+              ? Effect.fail(reading.error as E)
+              : Effect.andThen(
+                Effect.logError(`The ledger broke over a ${command._tag}`, reading.defect),
+                Effect.fail(reading.error as E)
+              )
           case "Read":
             return Effect.succeed(reading.value as A)
         }
@@ -475,7 +481,7 @@ const answer = (view: View, command: Rules.Command, now: number): Reading => {
   try {
     verdict = Rules.decide(view, command, now)
   } catch (defect) {
-    return { _tag: "Broken", error: new InternalError({ reason: `${command._tag} broke: ${String(defect)}` }) }
+    return { _tag: "Broken", error: new InternalError({ reason: "the ledger broke; its log says how" }), defect }
   }
   if (verdict._tag === "Done") {
     if (verdict.change !== undefined) apply(view, command.cause, verdict.change, command, now)
