@@ -82,3 +82,7 @@ expectType(Budget.guardAll(both, function*({ money, tokens }) {
   yield* Effect.fail("boom" as const)
   return Settlement.all({ tokens: tokens.commitFail(Amount.tokens(1), "long" as const), money: money.release() })
 })).is<Effect.Effect<void, GuardError | "boom" | "long", Budget.Budget>>()
+
+expectType(call.pipe(Budget.breakLoops({ repeats: 3 }))).is<
+  Effect.Effect<string, GuardError | Budget.LoopDetected, Budget.Budget>
+>()

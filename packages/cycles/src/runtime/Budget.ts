@@ -121,6 +121,8 @@ export interface Options {
  * - `idempotencyKey`: give one to make a repetition of this call, by another process too, the same reservation; a new one is
  *   made for every run when not given
  * - `metadata`: kept with the reservation
+ * - `fingerprint`: what tells this call from others of its action, its arguments or a digest of them; for {@link breakLoops}, and sent
+ *   nowhere
  * - `onUnsettled`: what this call costs when its body fails or is interrupted, instead of returning a settlement: nothing, the
  *   estimate (marked `estimated: true` in the commit's metadata), or what a function of its exit says. A provider may bill a call
  *   that timed out; `release` says that it did not
@@ -142,6 +144,7 @@ export interface Request<out U extends Unit> {
   readonly heartbeat?: Policy | undefined
   readonly idempotencyKey?: IdempotencyKey | undefined
   readonly metadata?: JsonObject | undefined
+  readonly fingerprint?: string | undefined
 }
 
 /**
@@ -615,6 +618,7 @@ export const catchDenied: {
 export { allot, closing, type DoneOf, Exhausted, remaining, type Request as AllotRequest } from "./Allotment.ts"
 export { ladder, race, retry, type RetryPolicy } from "./Composing.ts"
 export { guardAll } from "./GuardAll.ts"
+export { breakLoops, LoopDetected, type LoopOptions } from "./Loops.ts"
 export { all, forEach, type Share, type ShareOptions } from "./Sharing.ts"
 export { whenAvailable } from "./Waiting.ts"
 

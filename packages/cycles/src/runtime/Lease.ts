@@ -52,6 +52,8 @@ export interface Request {
   readonly gracePeriodMs: number | undefined
   readonly overagePolicy: OveragePolicy | undefined
   readonly metadata: JsonObject | undefined
+  /** Why it is not sent at all, where somebody in this process has decided so. */
+  readonly refused?: ReserveError
 }
 
 /** A hold that was given. */
@@ -122,6 +124,7 @@ const isLost = (error: ReserveError): boolean => error._tag === "AuthorityUnavai
  */
 export const acquire = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
   Effect.suspend(() => {
+    if (request.refused !== undefined) return Effect.fail(request.refused)
     const wire = toWire(keeper, request)
     const send = timed(keeper, wire)
     const sent = Effect.catch(send, (error) => isLost(error) ? send : Effect.fail(error))
