@@ -337,7 +337,7 @@ describe("a budget with a FileJournal", () => {
       const journal = FileJournal.layer({
         ...identity,
         apiKey: Redacted.make(apiKey),
-        directory: place.directory,
+        directory: place.directory
       })
       const services = yield* Layer.buildWithScope(
         Budget.layer({ subject: { tenant: "acme" }, ...options }).pipe(
