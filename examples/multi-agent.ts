@@ -46,19 +46,16 @@ const report = Budget.guard(
 const table = (when: string) =>
   Effect.gen(function*() {
     yield* Console.log(`${when}:`)
-    const { balances } = yield* Effect.flatMap(BudgetAuthority.BudgetAuthority, (it) =>
-      it.balances({ tenant: "acme-corp" }))
+    const { balances } = yield* Effect.flatMap(BudgetAuthority.BudgetAuthority, (it) => it.balances({ tenant: "acme" }))
     for (const { remaining, reserved, scope, spent } of balances) {
       const path = scope.split("/")
       const name = "  ".repeat(path.length) + path.at(-1)
-      const columns = [spent, reserved, remaining].map((amount) =>
-        String(amount?.amount).padStart(8)
-      ).join("")
+      const columns = [spent, reserved, remaining].map((amount) => String(amount?.amount).padStart(8)).join("")
       yield* Console.log(name.padEnd(32) + columns)
     }
   })
 
-const workflow = "tenant:acme-corp/workflow:research-report"
+const workflow = "tenant:acme/workflow:research-report"
 const program = Effect.gen(function*() {
   yield* Console.log(`${"".padEnd(35)}spent    held    left`)
   yield* Console.log(yield* report)
@@ -67,9 +64,9 @@ const program = Effect.gen(function*() {
   Effect.provide(Layer.provideMerge(
     Layer.merge(Budget.layer(), simulatedTools),
     Ledger.layerMemory({
-      tenant: "acme-corp",
+      tenant: "acme",
       budgets: [
-        { scope: "tenant:acme-corp", allocated: Amount.tokens(1_000_000) },
+        { scope: "tenant:acme", allocated: Amount.tokens(1_000_000) },
         { scope: workflow, allocated: Amount.tokens(50_000) },
         ...["orchestrator", "searcher", "writer"].map((agent) => ({
           scope: `${workflow}/agent:${agent}`,

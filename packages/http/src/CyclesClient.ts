@@ -530,16 +530,42 @@ const post = <O extends Operation, A, B extends { readonly idempotencyKey: strin
     )
   )
 
-/** What a caller put into `metadata` may have no JSON form. */
-const stringify = (value: unknown): Result.Result<string, InvalidRequest> =>
-  Result.try({
-    try: () => WireJson.stringify(value),
-    catch: (error) =>
-      new InvalidRequest({
-        field: "request",
-        reason: error instanceof Error ? error.message : "it has no JSON form"
-      })
-  })
+const stringify = (value: unknown): Result.Result<string, InvalidRequest> => {
+  const flaw = jsonFlaw(value, [])
+  return flaw === undefined ? Result.succeed(WireJson.stringify(value)) : Result.fail(new InvalidRequest(flaw))
+}
+
+const MAX_DEPTH = 100
+
+/**
+ * Callers put what they like into `metadata`. What JSON would change in silence (`NaN` to `null`, a `Date` to a text) or cannot
+ * say at all is refused, as an embedded ledger refuses it.
+ */
+const jsonFlaw = (value: unknown, path: ReadonlyArray<string>): Shape.Flaw | undefined => {
+  const flaw = (reason: string): Shape.Flaw => ({ field: Errors.fromWireField(path.join(".")), reason })
+  switch (typeof value) {
+    case "number":
+      return Number.isFinite(value) ? undefined : flaw(`${value} is not a JSON number`)
+    case "function":
+    case "symbol":
+      return flaw(`a ${typeof value} is not a JSON value`)
+    case "object": {
+      if (value === null) return undefined
+      if (path.length >= MAX_DEPTH) return flaw(`it is nested deeper than ${MAX_DEPTH}`)
+      const prototype: unknown = Object.getPrototypeOf(value)
+      if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) {
+        return flaw(`${Object.prototype.toString.call(value)} is not a JSON value`)
+      }
+      for (const [name, member] of Object.entries(value)) {
+        const found = jsonFlaw(member, [...path, name])
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+    default:
+      return undefined
+  }
+}
 
 const list = <O extends Operation, A, Q>(
   client: Client,

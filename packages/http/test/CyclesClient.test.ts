@@ -128,7 +128,12 @@ describe("What is sent", () => {
       )
       const circle: Record<string, unknown> = { n: 1 }
       circle["self"] = circle
-      assert.strictEqual(yield* refused(authority.reserve({ ...request, metadata: circle })), "request")
+      assert.match(yield* refused(authority.reserve({ ...request, metadata: circle })), /^metadata\.self\.self/)
+      for (const bad of [NaN, -Infinity, new Date(0), new Map(), () => 1, Symbol("x")]) {
+        assert.strictEqual(yield* refused(authority.reserve({ ...request, metadata: { a: [bad] } })), "metadata.a.0")
+        const event = { ...request, actual: request.estimate, metrics: { custom: { tokensInput: bad } } }
+        assert.strictEqual(yield* refused(authority.event(event)), "metrics.custom.tokensInput")
+      }
       assert.strictEqual(yield* refused(authority.reservations({ limit: 201 })), "limit")
       assert.strictEqual(yield* refused(authority.reservations({ createdFromMs: 9e15 })), "createdFromMs")
       assert.deepStrictEqual(sent, [])

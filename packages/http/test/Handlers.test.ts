@@ -3,9 +3,11 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Amount, BudgetAuthority, Ledger } from "effect-cycles"
 import { InternalError, Unauthorized } from "effect-cycles/protocol/CyclesError"
-import { RequestContext } from "effect-cycles/protocol/RequestContext"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
@@ -377,22 +379,30 @@ describe("What breaks", () => {
       Effect.provide(Ledger.layerMemory({ tenant: "acme", budgets: [] }))
     ))
 
-  it.live("does not keep others' routes from answering as they like", () =>
+  it.live("on a route of somebody else is answered as they like, and else the same way", () =>
     Effect.gen(function*() {
+      class Teapot extends Data.TaggedError("Teapot") {
+        [HttpServerRespondable.symbol]() {
+          return Effect.succeed(HttpServerResponse.text("short and stout", { status: 418 }))
+        }
+      }
       const routes = Layer.mergeAll(
         Handlers.layer({ authenticate: () => Effect.fail(new Unauthorized({})) }),
-        HttpRouter.add(
-          "GET",
-          "/healthz",
-          Effect.map(RequestContext, ({ requestId }) => {
-            throw new Error(requestId)
-          })
-        )
-      )
+        HttpRouter.add("GET", "/teapot", Effect.suspend(() => Effect.fail(new Teapot()))),
+        HttpRouter.add("GET", "/broken", Effect.die(new Error("hunter2")))
+      ).pipe(Layer.provideMerge(Logger.layer([])))
       const { dispose, handler } = HttpRouter.toWebHandler(routes, { disableLogger: true })
-      const response = yield* Effect.promise(() => handler(new Request("http://localhost/healthz")))
-      assert.strictEqual(response.status, 500)
-      assert.match(response.headers.get("x-request-id") ?? "", uuid)
+      const get = (path: string) =>
+        Effect.promise(async () => {
+          const response = await handler(new Request(`http://localhost${path}`))
+          assert.match(response.headers.get("x-request-id") ?? "", uuid)
+          return [response.status, await response.text()] as const
+        })
+      assert.deepStrictEqual(yield* get("/teapot"), [418, "short and stout"])
+      const [status, text] = yield* get("/broken")
+      assert.strictEqual(status, 500)
+      assert.include(text, "INTERNAL_ERROR")
+      assert.notInclude(text, "hunter2")
       yield* Effect.promise(dispose)
     }))
 })

@@ -614,6 +614,7 @@ export const catchDenied: {
 
 export { allot, closing, type DoneOf, Exhausted, remaining, type Request as AllotRequest } from "./Allotment.ts"
 export { ladder, race, retry, type RetryPolicy } from "./Composing.ts"
+export { guardAll } from "./GuardAll.ts"
 export { all, forEach, type Share, type ShareOptions } from "./Sharing.ts"
 export { whenAvailable } from "./Waiting.ts"
 
@@ -666,8 +667,10 @@ const spent = <U extends Unit>(amount: Amount<U>): Lifecycle.Verdict =>
 const verdictOf = <S, U extends Unit, A, E2>(
   settlement: Settlement<S, U, A, E2>,
   reservation: Guarded<S, U>
-): Lifecycle.Verdict => {
-  const decision = Settlements.decisionOf(settlement)
+): Lifecycle.Verdict => decidedOf(Settlements.decisionOf(settlement), reservation)
+
+/** @internal */
+export const decidedOf = (decision: Settlements.Decision | undefined, reservation: object): Lifecycle.Verdict => {
   if (decision?.of !== reservation) {
     throw new TypeError("A guarded body must return a settlement of its own reservation")
   }
@@ -676,8 +679,8 @@ const verdictOf = <S, U extends Unit, A, E2>(
     : { _tag: "Commit", actual: decision.actual, report: decision.report }
 }
 
-/** What a body costs that failed, died or was interrupted. */
-const unsettled = <U extends Unit>(
+/** What a body costs that failed, died or was interrupted. @internal */
+export const unsettled = <U extends Unit>(
   request: Request<U>,
   byDefault: "release" | "commitEstimate",
   exit: Exit.Exit<never, unknown>,

@@ -3,7 +3,8 @@
  *
  * Specification: `cycles-protocol-v0.yaml`, operation `extendReservation`, HEARTBEAT GUIDANCE. The next beat is scheduled from
  * the last reply alone, early enough that one failed attempt and one retry still fit before the lease ends. A retry uses the
- * key of the attempt it repeats.
+ * key of the attempt it repeats. Where replies do not say how long the lease still lives, the schedule is that of
+ * `HeartbeatFallback`.
  *
  * @since 0.1.0
  */
@@ -17,6 +18,7 @@ import type { Operations } from "../protocol/BudgetAuthority.ts"
 import type { ExtendError } from "../protocol/CyclesError.ts"
 import type { ExtendReply } from "../protocol/Extend.ts"
 import { IdempotencyKey, ReservationId } from "../protocol/Ids.ts"
+import * as Fallback from "./HeartbeatFallback.ts"
 
 /**
  * What a lost lease does to the work it covered.
@@ -75,7 +77,8 @@ const attemptBudget = (maxRttMs: number, timeoutMs: number): number => Math.max(
 const safetyMargin = (maxRttMs: number): number => Math.max(MIN_MARGIN_MS, 2 * maxRttMs)
 
 /**
- * What a reply says of the lease: `remaining_ttl_ms` less the round trip that brought it.
+ * What a reply says of the lease: `remaining_ttl_ms` less the round trip that brought it. A round trip that cannot be told, because
+ * the clock did not go forward, proves nothing: the lead is zero then.
  *
  * @category combinators
  * @since 0.1.0
@@ -86,8 +89,10 @@ export const observe = (
   receivedAtMs: number,
   maxRttMs: number
 ): Lead => {
-  const rtt = Math.max(0, receivedAtMs - sentAtMs)
-  return { floorMs: Math.max(0, remainingTtlMs - rtt), receivedAtMs, maxRttMs: Math.max(maxRttMs, rtt) }
+  const rtt = receivedAtMs - sentAtMs
+  return rtt >= 0
+    ? { floorMs: Math.max(0, remainingTtlMs - rtt), receivedAtMs, maxRttMs: Math.max(maxRttMs, rtt) }
+    : { floorMs: 0, receivedAtMs, maxRttMs }
 }
 
 /**
@@ -116,12 +121,15 @@ export const retryDelay = (
   nowMs: number,
   throttle: { readonly throttled: boolean; readonly retryAfterMs?: number | undefined }
 ): { readonly delayMs: number; readonly windowMs: number } | undefined => {
-  const left = Math.max(0, lead.floorMs - (nowMs - lead.receivedAtMs))
-  const windowMs = Math.floor(left - attemptBudget(lead.maxRttMs, timeoutMs) - safetyMargin(lead.maxRttMs))
-  if (windowMs < 0) return undefined
+  const elapsed = nowMs - lead.receivedAtMs
+  const left = elapsed >= 0 ? Math.max(0, lead.floorMs - elapsed) : 0
+  const windowMs = Math.floor(left) - Math.ceil(attemptBudget(lead.maxRttMs, timeoutMs)) -
+    Math.ceil(safetyMargin(lead.maxRttMs))
+  // Written so that a number that is none stops, too.
+  if (!(windowMs >= 0)) return undefined
   if (throttle.throttled) {
     const wait = throttle.retryAfterMs
-    return wait === undefined || wait > windowMs ? undefined : { delayMs: wait, windowMs }
+    return wait !== undefined && wait >= 0 && wait <= windowMs ? { delayMs: wait, windowMs } : undefined
   }
   return { delayMs: Math.floor(Math.min(MAX_RETRY_DELAY_MS, left / 4, windowMs)), windowMs }
 }
@@ -138,6 +146,12 @@ export const run = Effect.fnUntraced(function*(options: {
   readonly timeoutMs: number
   /** The lease as the reserve reply described it; absent when the authority does not say how long a lease still lives. */
   readonly lead: Lead | undefined
+  /** When the reserve reply was received, in monotonic milliseconds; now when not given. */
+  readonly receivedAtMs?: number | undefined
+  /** The end of the lease in the reserve reply, by the authority's clock. */
+  readonly expiresAtMs?: number | undefined
+  /** What the keys of this run begin with. Whoever keeps the same reservation alive elsewhere must use something else. */
+  readonly keyPrefix?: (() => string) | undefined
 }): Effect.fn.Return<LeaseLost> {
   const { authority, reservationId, timeoutMs, ttlMs } = options
   const clock = yield* Clock.Clock
@@ -153,38 +167,61 @@ export const run = Effect.fnUntraced(function*(options: {
     )
 
   let lead = options.lead
+  let measured = Fallback.make(ttlMs, options.expiresAtMs, options.receivedAtMs ?? now())
+  let maxRttMs = lead?.maxRttMs ?? 0
   let zeroDelays = 0
+  let keyPrefix: string | undefined
+  let warned = false
   for (let beat = 1;; beat++) {
-    const delay = lead === undefined ? Math.min(ttlMs / 2, MAX_RETRY_DELAY_MS) : nextDelay(lead, timeoutMs)
-    zeroDelays = delay === 0 ? zeroDelays + 1 : 0
-    if (zeroDelays === 2) return lost("it is shorter than the time a safe retry needs")
-    yield* Effect.sleep(Duration.millis(delay))
+    if (lead === undefined) {
+      zeroDelays = 0
+      yield* Effect.sleep(Duration.millis(Fallback.nextDelay(measured, now())))
+    } else {
+      const delay = nextDelay(lead, timeoutMs)
+      zeroDelays = delay === 0 ? zeroDelays + 1 : 0
+      if (zeroDelays === 2) return lost("it is shorter than the time a safe retry needs")
+      // Counted from the reply, which may have come some time before this fiber got to run.
+      yield* Effect.sleep(Duration.millis(Math.max(0, lead.receivedAtMs + delay - now())))
+    }
 
-    const key = IdempotencyKey.make(`extend-${reservationId}-${beat}`)
-    const firstSentAt = now()
+    keyPrefix ??= options.keyPrefix?.() ?? `extend-${reservationId}`
+    const key = IdempotencyKey.make(`${keyPrefix}-${beat}`)
     let lastWindow = Infinity
-    for (;;) {
+    for (let retries = 1;; retries++) {
       const sentAt = now()
       const result = yield* attempt(key)
+      const receivedAt = now()
       if (Result.isSuccess(result)) {
-        const remainingTtlMs = result.success.remainingTtlMs
-        lead = remainingTtlMs === undefined ? undefined : observe(remainingTtlMs, sentAt, now(), lead?.maxRttMs ?? 0)
+        const { expiresAtMs, remainingTtlMs } = result.success
+        maxRttMs = Math.max(maxRttMs, receivedAt - sentAt)
+        measured = Fallback.measure(measured, expiresAtMs, receivedAt, maxRttMs)
+        lead = remainingTtlMs === undefined ? undefined : observe(remainingTtlMs, sentAt, receivedAt, maxRttMs)
+        if (lead === undefined && measured.regime === "maximumLead" && beat > 1 && !warned) {
+          warned = true
+          yield* Effect.logInfo(
+            `The authority seems to hold the lease of reservation ${reservationId} at a maximum and does not say which, so it ` +
+              `is extended every ${measured.cadenceMs} ms, which it may allow only a limited number of times.`
+          )
+        }
         break
       }
       const error = result.failure
       if (error !== "timeout" && !error.isTransient) return lost(error.message, error)
       const trouble = error === "timeout" ? `no answer within ${timeoutMs} ms` : error.message
-      // Without word of the lease nothing can be proved; the lease is then at least as long as the wait since the last beat.
-      const known: Lead = lead ?? { floorMs: ttlMs - delay, receivedAtMs: firstSentAt, maxRttMs: 0 }
-      const retry = retryDelay(known, timeoutMs, now(), {
-        throttled: error !== "timeout" && error._tag === "RateLimited",
-        retryAfterMs: error === "timeout" ? undefined : error.retryAfterMs
-      })
-      if (retry === undefined || retry.windowMs >= lastWindow) {
-        return lost(`${trouble}; no further attempt fits before it ends`, error === "timeout" ? undefined : error)
+      const cause = error === "timeout" ? undefined : error
+      const throttle = { throttled: cause?._tag === "RateLimited", retryAfterMs: cause?.retryAfterMs }
+      if (lead === undefined) {
+        const delay = Fallback.retryDelay(measured, retries, throttle)
+        if (delay === undefined) return lost(`${trouble}; it was tried ${retries} times`, cause)
+        yield* Effect.sleep(Duration.millis(delay))
+      } else {
+        const retry = retryDelay(lead, timeoutMs, receivedAt, throttle)
+        if (retry === undefined || retry.windowMs >= lastWindow) {
+          return lost(`${trouble}; no further attempt fits before it ends`, cause)
+        }
+        lastWindow = retry.windowMs
+        yield* Effect.sleep(Duration.millis(retry.delayMs))
       }
-      lastWindow = retry.windowMs
-      yield* Effect.sleep(Duration.millis(retry.delayMs))
     }
   }
 })

@@ -60,6 +60,8 @@ export interface Lease {
   readonly request: ReserveRequest
   readonly reply: ReserveReply
   readonly lead: Heartbeat.Lead | undefined
+  /** When the reply was received, in monotonic milliseconds. */
+  readonly receivedAtMs: number
 }
 
 /** What taking a hold can fail with. */
@@ -176,7 +178,7 @@ const accept = (wire: ReserveRequest, { receivedAtMs, reply, sentAtMs }: Timed):
   const lead = reply.remainingTtlMs === undefined
     ? undefined
     : Heartbeat.observe(reply.remainingTtlMs, sentAtMs, receivedAtMs, 0)
-  return Effect.succeed({ id, request: wire, reply, lead })
+  return Effect.succeed({ id, request: wire, reply, lead, receivedAtMs })
 }
 
 /**
@@ -204,16 +206,24 @@ export const adopt = (
 ): Effect.Effect<Lease, Errors.ExtendError> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
-    const sentAtMs = monotonicMs(clock)
     const extendByMs = hold.request.ttlMs ?? DEFAULT_TTL_MS
     const idempotencyKey = IdempotencyKey.make(`adopt-${keeper.newKey()}`)
-    return Effect.map(persist(keeper.authority.extend(hold.id, { idempotencyKey, extendByMs })), (reply) => ({
-      ...hold,
-      reply: { ...hold.reply, expiresAtMs: reply.expiresAtMs },
-      lead: reply.remainingTtlMs === undefined
-        ? undefined
-        : Heartbeat.observe(reply.remainingTtlMs, sentAtMs, monotonicMs(clock), 0)
-    }))
+    // Timed by the attempt, so that repetitions do not count as a slow network.
+    const extend = Effect.suspend(() => {
+      const sentAtMs = monotonicMs(clock)
+      return Effect.map(keeper.authority.extend(hold.id, { idempotencyKey, extendByMs }), (reply): Lease => {
+        const receivedAtMs = monotonicMs(clock)
+        return {
+          ...hold,
+          reply: { ...hold.reply, expiresAtMs: reply.expiresAtMs },
+          lead: reply.remainingTtlMs === undefined
+            ? undefined
+            : Heartbeat.observe(reply.remainingTtlMs, sentAtMs, receivedAtMs, 0),
+          receivedAtMs
+        }
+      })
+    })
+    return persist(extend)
   })
 
 /** Gives a hold back; whatever hinders it is logged, and the lease ends by itself. */
@@ -325,7 +335,10 @@ export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Ef
           reservationId: lease.id,
           ttlMs: lease.request.ttlMs ?? DEFAULT_TTL_MS,
           timeoutMs: keeper.heartbeatTimeoutMs,
-          lead: lease.lead
+          lead: lease.lead,
+          receivedAtMs: lease.receivedAtMs,
+          expiresAtMs: lease.reply.expiresAtMs,
+          keyPrefix: () => `extend-${keeper.newKey()}`
         }),
         (lost) => policy === "warn" ? Effect.logWarning(lost.message) : Effect.void
       )

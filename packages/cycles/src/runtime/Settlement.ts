@@ -53,6 +53,82 @@ export interface Settlement<in out S, out U extends Unit, out A, out E = never> 
 }
 
 /**
+ * The settlements of several reservations, one of each, as `Budget.guardAll` asks for them. `S` names the reservation each
+ * settlement belongs to, `Names` are the names and no more of them; build one with {@link all}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Joined<out S, in out Names, out A, out E = never> {
+  readonly "~effect-cycles/runtime/Settlement/Joined": {
+    readonly S: Types.Covariant<S>
+    readonly Names: Types.Invariant<Names>
+    readonly A: Types.Covariant<A>
+    readonly E: Types.Covariant<E>
+  }
+}
+
+/**
+ * Any settlement without a value of its own, whatever its reservation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Part {
+  readonly [TypeId]: {
+    readonly U: Types.Covariant<Unit>
+    readonly A: Types.Covariant<void>
+    readonly E: Types.Covariant<unknown>
+  }
+}
+
+/**
+ * Joins the settlements of a `Budget.guardAll`, one for each of its reservations, and says what the call succeeds with. Where one of
+ * them is a `commitFail`, all are carried out and the call fails with its error, the first one's by name.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const all: {
+  <const Parts extends Readonly<Record<string, Part>>>(
+    parts: Parts
+  ): Joined<BrandsOf<Parts>, keyof Parts, void, ErrorsOf<Parts>>
+  <const Parts extends Readonly<Record<string, Part>>, A>(
+    parts: Parts,
+    value: A
+  ): Joined<BrandsOf<Parts>, keyof Parts, A, ErrorsOf<Parts>>
+} = (parts: Readonly<Record<string, Part>>, value?: unknown) =>
+  // The type parameters are phantoms: joined settlements are their decisions and a value.
+  ({ parts, value }) as never
+
+type BrandsOf<Parts> = {
+  readonly [K in keyof Parts]: Parts[K] extends { readonly [TypeId]: { readonly S: Types.Invariant<infer S> } } ? S
+    : never
+}
+
+type ErrorsOf<Parts> = {
+  readonly [K in keyof Parts]: Parts[K] extends { readonly [TypeId]: { readonly E: Types.Covariant<infer E> } } ? E
+    : never
+}[keyof Parts]
+
+/**
+ * What joined settlements say, by name.
+ *
+ * @internal
+ */
+export interface Decisions {
+  readonly parts: Readonly<Record<string, Decision>>
+  readonly value: unknown
+}
+
+/**
+ * @internal
+ */
+export const decisionsOf = <S, Names, A, E>(joined: Joined<S, Names, A, E>): Decisions =>
+  // The inverse of `all`, which is the only way to come by joined settlements.
+  joined as unknown as Decisions
+
+/**
  * What a settlement says, and of which reservation, for the code that carries it out.
  *
  * @internal

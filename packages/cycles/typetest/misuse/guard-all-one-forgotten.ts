@@ -1,0 +1,15 @@
+// error: TS2322
+// phrase: Property 'risk' is missing in type
+import { Action, Amount, Budget, Settlement } from "effect-cycles"
+import * as Effect from "effect/Effect"
+
+const action = Action.make("message.email", "newsletter")
+const requests = {
+  tokens: { action, estimate: Amount.tokens(500) },
+  risk: { action, estimate: Amount.riskPoints(10) }
+}
+
+export const sent = Budget.guardAll(
+  requests,
+  ({ tokens }) => Effect.succeed(Settlement.all({ tokens: tokens.commit(Amount.tokens(420)) }, "sent"))
+)
