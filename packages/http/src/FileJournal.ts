@@ -5,6 +5,9 @@
  * Folder, file names, permissions and format are those of the other Cycles clients, so that any client of the same server and
  * tenant settles what another one left. Several processes may share the folder.
  *
+ * Give the client beside it `retries: 0`: what is journaled is repeated here, and a wait the authority asks for is kept over a
+ * restart, which the client's own waits are not.
+ *
  * It is written on the `FileSystem` and `Path` services of Effect; on Node.js both come from `@effect/platform-node`.
  *
  * **Example** (A budget whose charges survive a crash)
