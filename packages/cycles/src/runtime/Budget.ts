@@ -65,6 +65,7 @@ import type { Details, Guarded } from "./Reservation.ts"
 import type { Outcome, Settled, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
 import * as Settling from "./Settling.ts"
+import * as Telemetry from "./Telemetry.ts"
 import * as Waiting from "./Waiting.ts"
 
 // Web Crypto, which every supported runtime has; declared here so that the core needs no platform's types.
@@ -364,6 +365,9 @@ export const within: {
  * once; what the reserve brings back is released in the background. Trouble with a settlement never loses the body's value: it
  * is repeated while that can help, charged as an event where the lease had ended, and logged as an error where it is refused.
  *
+ * What the body logs is annotated with `cycles.reservation_id`, `cycles.scope` and `cycles.action`. Where a tracer is installed, the
+ * call is a span `Budget.guard`, with the decision and the outcome among its attributes.
+ *
  * The body may be a generator, or a function that returns an effect. An inline `Effect.fn` is not accepted, since it fixes its
  * argument's type too early; write the generator directly.
  *
@@ -383,7 +387,7 @@ export const guard = <
     reservation: Guarded<S, U>
   ) => Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
 ): Effect.Effect<A, E | E2 | Effect.Error<Eff> | GuardError, R | Effect.Services<Eff> | Budget> =>
-  Effect.flatMap(runGuarded(request, body), ({ exit }) => valueOf(exit))
+  Telemetry.spanned(request.action, Effect.flatMap(runGuarded(request, body), ({ exit }) => valueOf(exit)))
 
 /**
  * Like {@link guard}, and also says what became of the settlement: charged, capped, recovered as an event, rejected.
@@ -423,9 +427,12 @@ export const guardOutcome = <
     reservation: Guarded<S, U>
   ) => Effect.Effect<Settlement<S, U, A, E2>, E, R> | Generator<Eff, Settlement<S, U, A, E2>, never>
 ): Effect.Effect<Settled<A>, E | E2 | Effect.Error<Eff> | GuardError, R | Effect.Services<Eff> | Budget> =>
-  Effect.flatMap(runGuarded(request, body), ({ exit, outcome }) =>
-    // An exit whose settlement was not waited for is an interruption, which has no value.
-    Effect.map(valueOf(exit), (value) => ({ value, outcome: outcome as Outcome })))
+  Telemetry.spanned(
+    request.action,
+    Effect.flatMap(runGuarded(request, body), ({ exit, outcome }) =>
+      // An exit whose settlement was not waited for is an interruption, which has no value.
+      Effect.map(valueOf(exit), (value) => ({ value, outcome: outcome as Outcome })))
+  )
 
 /**
  * Puts a budget around an effect that knows nothing of it: what it cost is read from its exit.
@@ -472,9 +479,12 @@ export const charge: {
   request: Request<U>,
   actual: (exit: Exit.Exit<A, E | LeaseLost>) => Amount<NoInfer<U>>
 ): Effect.Effect<A, E | GuardError, R | Budget> =>
-  Effect.flatMap(
-    perform(request, () => self, (exit) => spent(actual(exit))),
-    ({ exit }): Effect.Effect<A, E | LeaseLost> => exit
+  Telemetry.spanned(
+    request.action,
+    Effect.flatMap(
+      perform(request, () => self, (exit) => spent(actual(exit))),
+      ({ exit }): Effect.Effect<A, E | LeaseLost> => exit
+    )
   ))
 
 /**
@@ -541,6 +551,7 @@ export const guardStream = <const U extends Unit, A, E, R, M>(
         verdictOf(options.settle(reservation, state, Exit.isSuccess(exit) ? exit.value : exit), reservation)
     ).pipe(
       Effect.flatMap(({ exit }): Effect.Effect<unknown, LeaseLost> => Exit.asVoid(exit)),
+      (life) => Telemetry.spanned(request.action, life),
       Effect.tapCause((cause) => Deferred.failCause(opened, cause)),
       Effect.forkScoped({ startImmediately: true })
     )

@@ -25,6 +25,7 @@ import type { Mode, OnUnavailable } from "./Mode.ts"
 import type { Details, Guarded } from "./Reservation.ts"
 import type { Outcome, Report, Settlement } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** The reservation the current fiber works under. */
 export const Current: Context.Reference<Details<Unit> | undefined> = Context.Reference<Details<Unit> | undefined>(
@@ -97,15 +98,13 @@ const underLease = <U extends Unit, A, E, R>(
     const startedAt = clock.monotonicTimeNanosUnsafe()
     return Effect.flatMap(Lease.beat(keeper, lease, heartbeat), (beating) => {
       const reservation = guarded(Lease.detailsOf(lease, task.estimate))
+      const span = Telemetry.spanOf(fiber)
+      if (span !== undefined) Telemetry.given(span, reservation)
       let begun = false
-      const running = Effect.provideService(
-        Effect.suspend(() => {
-          begun = true
-          return work(reservation)
-        }),
-        Current,
-        reservation
-      )
+      const running = inside(task, reservation, (reservation: Guarded<unknown, U>) => {
+        begun = true
+        return work(reservation)
+      })
       // Work that was interrupted before it began has cost nothing, whatever is charged for one that was cut short.
       const verdictOf = (exit: Exit.Exit<A, E | LeaseLost>): Verdict =>
         begun ? verdict(exit, reservation) : { _tag: "Release", reason: "interrupted" }
@@ -113,11 +112,27 @@ const underLease = <U extends Unit, A, E, R>(
         Effect.exit(restore(heartbeat === "interrupt" ? orLost(running, beating) : running)),
         (exit) => {
           const latencyMs = Number((clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000n)
-          return settle(keeper, lease, beating, heartbeat, exit, () => verdictOf(exit), latencyMs, restore)
+          const ending = settle(keeper, lease, beating, heartbeat, exit, () => verdictOf(exit), latencyMs, restore)
+          return span === undefined ? ending : Effect.map(ending, (ended) => {
+            if (ended.outcome !== undefined) span.attribute("cycles.outcome", ended.outcome._tag)
+            return ended
+          })
         }
       )
     })
   })
+
+/** What the body finds around itself: its reservation, and what is logged of it. */
+const inside = <U extends Unit, A, E, R>(
+  { request }: Task<U>,
+  reservation: Guarded<unknown, U>,
+  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    Effect.suspend(() => work(reservation)),
+    (context: Context.Context<R>) =>
+      Telemetry.annotated(Context.add(context, Current, reservation), request.action, reservation)
+  )
 
 const orLost = <A, E, R>(work: Effect.Effect<A, E, R>, beating: Lease.Beating): Effect.Effect<A, E | LeaseLost, R> =>
   Effect.raceFirst(work, Effect.flatMap(Fiber.join(beating.fiber), Effect.fail))
@@ -226,10 +241,17 @@ const unguarded = <U extends Unit, A, E, R>(
     scopePath: reply?.scopePath,
     expiresAtMs: undefined
   })
-  return Effect.map(
-    Effect.exit(restore(Effect.provideService(Effect.suspend(() => work(reservation)), Current, reservation))),
-    (exit) => ({ exit, outcome: { _tag: "Unguarded", because } })
-  )
+  return Effect.withFiber((fiber) => {
+    const span = Telemetry.spanOf(fiber)
+    if (span !== undefined) {
+      Telemetry.given(span, reservation)
+      span.attribute("cycles.outcome", "Unguarded")
+    }
+    return Effect.map(
+      Effect.exit(restore(inside(task, reservation, work))),
+      (exit) => ({ exit, outcome: { _tag: "Unguarded", because } })
+    )
+  })
 }
 
 /**
