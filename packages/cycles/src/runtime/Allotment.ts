@@ -32,11 +32,11 @@ import type { OveragePolicy } from "../protocol/OveragePolicy.ts"
 import { DEFAULT_OVERAGE_POLICY } from "../protocol/Reserve.ts"
 import type { Subject } from "../protocol/Subject.ts"
 import * as Background from "./Background.ts"
-import * as Budget from "./Budget.ts"
+import * as Budget from "./Guard.ts"
+import type { Guarded } from "./Hold.ts"
 import type * as Lease from "./Lease.ts"
 import * as Lifecycle from "./Lifecycle.ts"
-import type { Guarded } from "./Reservation.ts"
-import * as Waiting from "./Waiting.ts"
+import * as Line from "./Line.ts"
 
 /**
  * What to allot: a request like that of a guard, whose estimate is what everything inside may spend together. What an
@@ -341,10 +341,10 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
   const backgroundScope = yield* Scope.make()
   const own = yield* Scope.provide(Background.make(SHUTDOWN_TIMEOUT_MS), backgroundScope)
   const outer = around.keeper.background
-  const line = Waiting.makeLine()
+  const line = Line.make()
   const keeper: Lease.Keeper = {
     ...around.keeper,
-    authority: Waiting.watch(line, children.authority),
+    authority: Line.watch(line, children.authority),
     // What children use is in this process alone until the allotment itself is settled; there is nothing to journal for them.
     settling: undefined,
     // A fiber that outlives the allotment settles with the authority around, so its work is that one's to wait for.

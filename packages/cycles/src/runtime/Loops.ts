@@ -12,7 +12,7 @@ import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import type { Amount, Unit } from "../protocol/Amount.ts"
 import { UnknownDenial } from "../protocol/CyclesError.ts"
-import * as Budget from "./Budget.ts"
+import * as Budget from "./Guard.ts"
 
 /**
  * Some work was ended because it seemed to go round in circles.

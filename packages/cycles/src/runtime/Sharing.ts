@@ -14,7 +14,7 @@ import type { Breakdown } from "../protocol/Breakdown.ts"
 import type { Denied } from "../protocol/CyclesError.ts"
 import { InvalidRequest, isDenied } from "../protocol/CyclesError.ts"
 import { allot, Current, Exhausted } from "./Allotment.ts"
-import type { Budget, GuardError } from "./Budget.ts"
+import type { Budget, GuardError } from "./Guard.ts"
 
 /**
  * How an amount is divided.

@@ -14,7 +14,7 @@ import * as Tracer from "effect/Tracer"
 import type { Action } from "../protocol/Action.ts"
 import type { Unit } from "../protocol/Amount.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
-import type { Details } from "./Reservation.ts"
+import type { Details } from "./Hold.ts"
 
 const isTraced = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer
 

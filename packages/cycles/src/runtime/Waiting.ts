@@ -11,51 +11,9 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { Operations } from "../protocol/BudgetAuthority.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
-import * as Budget from "./Budget.ts"
-
-/** One who waits, and what wakes it. */
-interface Ticket {
-  signal: Deferred.Deferred<void>
-}
-
-/**
- * Those who wait for budget of one `Budget` layer, in the order they came. The first is woken whenever something settles.
- *
- * @internal
- */
-export interface Line {
-  readonly tickets: Array<Ticket>
-  /** How many settlements there were, so that one between a denial and the wait for it is not missed. */
-  settled: number
-}
-
-/** @internal */
-export const makeLine = (): Line => ({ tickets: [], settled: 0 })
-
-const wake = (ticket: Ticket | undefined): void => {
-  if (ticket !== undefined) Deferred.doneUnsafe(ticket.signal, Effect.void)
-}
-
-/** The authority, with the line told of every settlement. @internal */
-export const watch = (line: Line, authority: Operations): Operations => {
-  const settled = <A, E>(settlement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.map(settlement, (reply) => {
-      line.settled++
-      wake(line.tickets[0])
-      return reply
-    })
-  return {
-    decide: (request) => authority.decide(request),
-    reserve: (request) => authority.reserve(request),
-    commit: (id, request) => settled(authority.commit(id, request)),
-    release: (id, request) => settled(authority.release(id, request)),
-    extend: (id, request) => authority.extend(id, request),
-    event: (request) => authority.event(request),
-    balances: (query) => authority.balances(query),
-    reservation: (id) => authority.reservation(id),
-    reservations: (query) => authority.reservations(query)
-  }
-}
+import * as Budget from "./Guard.ts"
+import type { Ticket } from "./Line.ts"
+import { wake } from "./Line.ts"
 
 const FIRST_POLL_MS = 100
 const LONGEST_POLL_MS = 5_000
