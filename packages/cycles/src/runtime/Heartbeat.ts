@@ -184,6 +184,9 @@ export const run = Effect.fnUntraced(function*(options: {
         return lost(`${trouble}; no further attempt fits before it ends`, error === "timeout" ? undefined : error)
       }
       lastWindow = retry.windowMs
+      yield* Effect.logWarning(
+        `A heartbeat of reservation ${reservationId} failed and is tried again in ${retry.delayMs} ms: ${trouble}`
+      )
       yield* Effect.sleep(Duration.millis(retry.delayMs))
     }
   }
