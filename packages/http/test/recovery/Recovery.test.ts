@@ -17,7 +17,7 @@ import { createHash } from "node:crypto"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll } from "vitest"
+import { afterAll } from "vitest"
 import * as Yaml from "yaml"
 import type { Setup } from "./client.ts"
 import { identity, layer, request, spend, spent } from "./client.ts"
@@ -95,8 +95,13 @@ const succeeded = <A, E>({ exit }: { readonly exit: Exit.Exit<A, E> }): A => {
 // what the durable scenarios begin with
 // ---------------------------------------------------------------------------------------------------------------------
 
-let script = ""
-let scriptFolder = ""
+let scriptFolder: string | undefined
+let bundling: Promise<string> | undefined
+
+/** The program of the processes, made where one is started for the first time. */
+const script = Effect.promise(() =>
+  bundling ??= Processes.bundle(scriptFolder = mkdtempSync(join(tmpdir(), "recovery-child-")))
+)
 
 /** A server, a place for a journal, and processes that use both. */
 const makeWorld = Effect.gen(function*() {
@@ -104,7 +109,7 @@ const makeWorld = Effect.gen(function*() {
   const directory = yield* temporary
   const setup: Setup = { baseUrl: stub.url, apiKey, directory }
   const start = (options?: Partial<Setup> & { readonly spends?: boolean }) =>
-    Processes.start(script, { spends: false, ...setup, ...options })
+    Effect.flatMap(script, (file) => Processes.start(file, { spends: false, ...setup, ...options }))
   const journal = Effect.provide(
     FileJournal.make({ ...identity(setup), directory, json: WireJson }),
     NodeServices.layer
@@ -501,12 +506,9 @@ const scenarios: { readonly [id: string]: Scenario } = {
 }
 
 describe("recovery", () => {
-  beforeAll(async () => {
-    scriptFolder = mkdtempSync(join(tmpdir(), "recovery-child-"))
-    script = await Processes.bundle(scriptFolder)
-  }, 60_000)
-
-  afterAll(() => rmSync(scriptFolder, { recursive: true, force: true }))
+  afterAll(() => {
+    if (scriptFolder !== undefined) rmSync(scriptFolder, { recursive: true, force: true })
+  })
 
   for (const [id, { check, shows }] of Object.entries(scenarios)) it.live(`${id} ${shows}`, () => check)
 
