@@ -8,7 +8,8 @@
  *
  * - **It repeats what is safe to repeat.** Every request carries an idempotency key or changes nothing, so an attempt that was
  *   lost, timed out, met a 5xx or brought a reply that makes no sense is made again with the same key, a few times, after a
- *   growing and jittered wait. A throttled one waits as long as the authority asks for. A denial is never repeated.
+ *   growing and jittered wait. A throttled one waits as long as the authority asks for, unless `Patience` leaves that to the
+ *   caller. A denial is never repeated.
  * - **It is strict where money is at stake.** A success is the documented status with a body that fits the contract; anything
  *   else is `InternalError` or `AuthorityUnavailable`, that is, an outcome nobody knows. Members it does not know are ignored.
  * - **It keeps the key secret.** No error, log or span carries the API key, and redirects are not followed with it.
@@ -51,7 +52,7 @@ import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import { ReservationId } from "effect-cycles/protocol/Ids"
-import { RequestContext } from "effect-cycles/protocol/RequestContext"
+import { Patience, RequestContext } from "effect-cycles/protocol/RequestContext"
 import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
@@ -669,7 +670,16 @@ const attempt = <O extends Operation, A>(
             span.attribute("http.response.status_code", response.status)
             const requestId = response.headers["x-request-id"]
             if (requestId !== undefined) span.attribute("cycles.request_id", requestId)
-            return interpret(endpoint, response, text, client.maxResponseBytes, ids, progress, mistrust)
+            return interpret(
+              endpoint,
+              response,
+              text,
+              client.maxResponseBytes,
+              ids,
+              progress,
+              mistrust,
+              fiber.getRef(Patience)
+            )
           }),
           Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
           Effect.provideService(FetchHttpClient.RequestInit, {
@@ -772,7 +782,8 @@ const interpret = <O extends Operation, A>(
   maxLength: number,
   ids: ErrorContext,
   progress: Progress,
-  mistrust: Mistrust
+  mistrust: Mistrust,
+  patience: "wait" | "fail"
 ): Effect.Effect<A, ErrorOf<O> | Trouble> => {
   const parsed = text === undefined || text === "" ? undefined : WireJson.parse(text, { maxLength })
   const body = parsed === undefined || Result.isFailure(parsed) ? undefined : withoutNulls(parsed.success)
@@ -782,9 +793,10 @@ const interpret = <O extends Operation, A>(
       headers: { "x-cycles-trace-id": ids.traceId, ...headers },
       body
     })
-    progress.isWorthRepeating = status === 429
+    progress.isWorthRepeating = (status === 429
       ? error.retryAfterMs !== undefined && error.retryAfterMs <= MAX_RETRY_AFTER_MS
-      : status >= 500 && (error.retryAfterMs ?? 0) <= MAX_RETRY_AFTER_MS
+      : status >= 500 && (error.retryAfterMs ?? 0) <= MAX_RETRY_AFTER_MS) &&
+      (error.retryAfterMs === undefined || patience === "wait")
     return Effect.fail(error)
   }
   const decoded = endpoint.decode(body)

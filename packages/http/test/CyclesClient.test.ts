@@ -4,7 +4,7 @@ import { Action, Amount, Budget, Ledger } from "effect-cycles"
 import { BudgetAuthority } from "effect-cycles/protocol/BudgetAuthority"
 import type { CyclesError } from "effect-cycles/protocol/CyclesError"
 import { Cursor, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
-import { RequestContext } from "effect-cycles/protocol/RequestContext"
+import { Patience, RequestContext } from "effect-cycles/protocol/RequestContext"
 import type { ReserveRequest } from "effect-cycles/protocol/Reserve"
 import { Default } from "effect-cycles/protocol/Subject"
 import * as Cause from "effect/Cause"
@@ -294,6 +294,19 @@ describe("An attempt is made again", () => {
       }
     })
   })
+
+  it.effect("without waiting where the caller does that himself", () =>
+    Effect.gen(function*() {
+      for (const status of [429, 503]) {
+        const { fetch, sent } = scriptedFetch(jsonReply(status, failure("X"), { "retry-after": "7" }), allowed)
+        const error = yield* Effect.flip(reserve).pipe(
+          Effect.provideService(Patience, "fail"),
+          Effect.provide(layerScripted(fetch))
+        )
+        assert.strictEqual(error.retryAfterMs, 7_000)
+        assert.strictEqual(sent.length, 1)
+      }
+    }))
 
   it.effect("never when it was refused", () =>
     Effect.gen(function*() {

@@ -27,3 +27,15 @@ export const RequestContext: Context.Reference<RequestContext> = Context.Referen
   "effect-cycles/protocol/RequestContext",
   { defaultValue: () => ({}) }
 )
+
+/**
+ * What an authority at the end of a wire does where it is told to come back after a while: wait and ask again by itself, or
+ * fail at once and leave the wait to its caller. Who writes the wait down, so that it outlives the process, wants the latter.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Patience: Context.Reference<"wait" | "fail"> = Context.Reference<"wait" | "fail">(
+  "effect-cycles/protocol/RequestContext/Patience",
+  { defaultValue: () => "wait" }
+)

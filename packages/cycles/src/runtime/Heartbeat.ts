@@ -210,18 +210,23 @@ export const run = Effect.fnUntraced(function*(options: {
       const trouble = error === "timeout" ? `no answer within ${timeoutMs} ms` : error.message
       const cause = error === "timeout" ? undefined : error
       const throttle = { throttled: cause?._tag === "RateLimited", retryAfterMs: cause?.retryAfterMs }
+      let delayMs: number
       if (lead === undefined) {
         const delay = Fallback.retryDelay(measured, retries, throttle)
         if (delay === undefined) return lost(`${trouble}; it was tried ${retries} times`, cause)
-        yield* Effect.sleep(Duration.millis(delay))
+        delayMs = delay
       } else {
         const retry = retryDelay(lead, timeoutMs, receivedAt, throttle)
         if (retry === undefined || retry.windowMs >= lastWindow) {
           return lost(`${trouble}; no further attempt fits before it ends`, cause)
         }
         lastWindow = retry.windowMs
-        yield* Effect.sleep(Duration.millis(retry.delayMs))
+        delayMs = retry.delayMs
       }
+      yield* Effect.logWarning(
+        `A heartbeat of reservation ${reservationId} failed and is tried again in ${delayMs} ms: ${trouble}`
+      )
+      yield* Effect.sleep(Duration.millis(delayMs))
     }
   }
 })

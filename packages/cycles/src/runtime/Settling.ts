@@ -18,6 +18,7 @@ import type { CommitError, EventError, ReleaseError } from "../protocol/CyclesEr
 import type { EventRequest } from "../protocol/Event.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
+import { Patience } from "../protocol/RequestContext.ts"
 import type { ReserveRequest } from "../protocol/Reserve.ts"
 import type { CommitRequest } from "../protocol/Settle.ts"
 import type { Background } from "./Background.ts"
@@ -192,10 +193,14 @@ export const make = Effect.fnUntraced(function*(options: {
   const attempt = (record: Journal.JournalRecord, run: Run): Effect.Effect<Outcome | undefined, SettleError> =>
     run.gate(
       Effect.suspend(() =>
-        run.unauthorized ? Effect.undefined : Effect.tapError(send(record), (error) =>
-          Effect.sync(() => {
-            if (error._tag === "Unauthorized") run.unauthorized = true
-          }))
+        run.unauthorized ? Effect.undefined : Effect.tapError(
+          // A wait the authority asks for is journaled before it begins.
+          Effect.provideService(send(record), Patience, "fail"),
+          (error) =>
+            Effect.sync(() => {
+              if (error._tag === "Unauthorized") run.unauthorized = true
+            })
+        )
       )
     )
 
