@@ -263,7 +263,9 @@ const beatFor = (server: ReturnType<typeof makeServer>, milliseconds: number, op
   const lines: Array<string> = []
   const logged = Logger.layer([
     Logger.make(({ logLevel, message }) => {
-      lines.push(`${logLevel} ${[message].flat().map(String).join(" ")}`)
+      const line = `${logLevel} ${[message].flat().map(String).join(" ")}`
+      // A beat that is repeated says so each time; what matters here is what is said in the end.
+      if (!line.includes("is tried again")) lines.push(line)
     })
   ])
   return Effect.gen(function*() {

@@ -3,7 +3,7 @@
  * end and processes are killed. Real HTTP, real files, real processes; whether something was charged is read from the books of
  * the server alone.
  */
-import { FileJournal, WireJson } from "@effect-cycles/http"
+import { FileJournal } from "@effect-cycles/http"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Action, Amount, Budget, Journal } from "effect-cycles"
@@ -111,7 +111,7 @@ const makeWorld = Effect.gen(function*() {
   const start = (options?: Partial<Setup> & { readonly spends?: boolean }) =>
     Effect.flatMap(script, (file) => Processes.start(file, { spends: false, ...setup, ...options }))
   const journal = Effect.provide(
-    FileJournal.make({ ...identity(setup), directory, json: WireJson }),
+    FileJournal.make({ ...identity(setup), directory }),
     NodeServices.layer
   )
   return {

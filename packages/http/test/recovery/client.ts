@@ -1,5 +1,5 @@
 /** The client that is put to the test: the same one in the process of the test and in those that are killed. */
-import { CyclesClient, FileJournal, WireJson } from "@effect-cycles/http"
+import { CyclesClient, FileJournal } from "@effect-cycles/http"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Action, Amount, Budget } from "effect-cycles"
 import * as Effect from "effect/Effect"
@@ -37,7 +37,7 @@ export const layer = (setup: Setup, options?: Budget.Options): Layer.Layer<Budge
   )
   const { directory } = setup
   if (directory === undefined) return budget
-  const journal = FileJournal.layer({ ...identity(setup), directory, json: WireJson }).pipe(
+  const journal = FileJournal.layer({ ...identity(setup), directory }).pipe(
     Layer.provide(NodeServices.layer),
     Layer.orDie
   )
