@@ -149,7 +149,6 @@ const streamCases: ReadonlyArray<Case> = [
 // ---------------------------------------------------------------------------------------------------------------------
 
 const LIVE = 10_000
-const HELD = 2_000
 
 const timersAlive = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length
 
@@ -173,6 +172,7 @@ const live = Effect.gen(function*() {
     if (++begun === LIVE) Deferred.doneUnsafe(allBegan, Effect.void)
     return Effect.as(Deferred.await(end), r.commit(actual))
   })
+  yield* settled
   const timersBefore = timersAlive()
   const heapBefore = usedHeap()
   const running: Array<Fiber.Fiber<unknown, unknown>> = []
@@ -189,16 +189,17 @@ const live = Effect.gen(function*() {
   const endMs = yield* elapsed(Effect.andThen(Deferred.succeed(end, undefined), Fiber.awaitAll(running)))
   yield* settled
   return { startMs, bytes, timers, alive, endMs, timersLeft: timersAlive() - timersBefore, fibersLeft: fibers }
-}).pipe(Effect.provide(budget), Effect.provide(ledger))
+}).pipe(Effect.provide(Layer.provideMerge(budget, ledger)))
 
 /** What one of them takes on the heap of the ledger itself. */
 const heldBytes = Effect.gen(function*() {
   const authority = yield* BudgetAuthority.BudgetAuthority
+  yield* settled
   const before = usedHeap()
-  for (let i = 0; i < HELD; i++) {
+  for (let i = 0; i < LIVE; i++) {
     yield* authority.reserve({ idempotencyKey: IdempotencyKey.make(`reserve-${i}`), subject, action, estimate })
   }
-  return (usedHeap() - before) / HELD
+  return (usedHeap() - before) / LIVE
 }).pipe(Effect.provide(ledger))
 
 const liveCases = (): ReadonlyArray<Case> => {
