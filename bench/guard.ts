@@ -6,7 +6,7 @@ import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import type { Subject } from "effect-cycles/protocol/Subject"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { main, measure } from "./support/harness.ts"
+import { derived, main, measure } from "./support/harness.ts"
 
 const levels = ["tenant", "workspace", "app", "workflow", "agent", "toolset"] as const
 
@@ -50,6 +50,14 @@ const times = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     for (let i = 0; i < COUNT; i++) yield* effect
   })
 
+/** Between two rates. */
+const adds = (scopes: string) =>
+  derived(
+    `guard adds, ${scopes}`,
+    "µs",
+    (of) => 1e6 / of(`guard, ${scopes}`) - 1e6 / of(`ledger reserve+commit, ${scopes}`)
+  )
+
 await main("guard", () => [
   measure(
     "acquireUseRelease",
@@ -59,5 +67,7 @@ await main("guard", () => [
   measure("ledger reserve+commit, 1 scope", COUNT, pairs(1).pipe(Effect.provide(layerOf(1)))),
   measure("guard, 1 scope", COUNT, times(guarded).pipe(Effect.provide(layerOf(1)))),
   measure("ledger reserve+commit, 6 scopes", COUNT, pairs(6).pipe(Effect.provide(layerOf(6)))),
-  measure("guard, 6 scopes", COUNT, times(guarded).pipe(Effect.provide(layerOf(6))))
+  measure("guard, 6 scopes", COUNT, times(guarded).pipe(Effect.provide(layerOf(6)))),
+  adds("1 scope"),
+  adds("6 scopes")
 ])

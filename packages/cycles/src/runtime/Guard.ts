@@ -565,7 +565,11 @@ export const guardStream = <const U extends Unit, A, E, R, M>(
       }))
     const cut = options.cutWhen
     const ending = cut === undefined ? metered : Stream.takeUntil(metered, () => cut(state))
-    return Stream.interruptWhen(ending, Effect.andThen(Fiber.join(life), Effect.never))
+    // A life ends before its stream under this policy alone, and the watch for it costs several times what the rest does.
+    const budget = yield* Budget
+    return budget.complete(request, yield* Spender).heartbeat === "interrupt"
+      ? Stream.interruptWhen(ending, Effect.andThen(Fiber.join(life), Effect.never))
+      : ending
   }))
 
 /**

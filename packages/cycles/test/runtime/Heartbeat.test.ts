@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 
 const { always, delayReply, delayRequest, fail, loseReply, loseRequest, rateLimit, times } = ScriptedAuthority
@@ -493,6 +494,20 @@ describe("a lost lease", () => {
         assert.deepStrictEqual(yield* figures, { reserved: 0n, spent: 0n })
       }).pipe(Effect.provide(layerWith(lostAtOnce)))
   )
+
+  NoLeaks.effect("under interrupt ends a stream at once, and charges what was seen", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(Stream.runDrain(Budget.guardStream({ ...request, heartbeat: "interrupt" }, {
+        stream: () => Stream.concat(Stream.make("a", "b"), Stream.never),
+        meter: { initial: 0, step: (n) => n + 1 },
+        settle: (r, n) => r.commit(Amount.tokens(n))
+      })))
+      yield* TestClock.adjust(38_999)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* Effect.flip(Fiber.join(fiber)))._tag, "LeaseLost")
+      assert.deepStrictEqual(yield* figures, { reserved: 0n, spent: 2n })
+    }).pipe(Effect.provide(layerWith(lostAtOnce))))
 
   NoLeaks.effect("under interrupt leaves the caller free to interrupt the work itself", () =>
     Effect.gen(function*() {
