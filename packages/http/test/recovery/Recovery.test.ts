@@ -25,6 +25,7 @@ import * as Processes from "./processes.ts"
 import { filesIn, recordsIn, temporary, until } from "./processes.ts"
 import type { Answer, Fault, Stub } from "./stub.ts"
 import * as Stubs from "./stub.ts"
+import * as SystemCalls from "./systemCalls.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // what every scenario asks
@@ -511,6 +512,37 @@ describe("recovery", () => {
   })
 
   for (const [id, { check, shows }] of Object.entries(scenarios)) it.live(`${id} ${shows}`, () => check)
+
+  it("has the record on the disk, its name too, before the first byte of the commit is on the wire", async (test) => {
+    const obstacle = SystemCalls.obstacle()
+    if (obstacle !== undefined) return test.skip(obstacle)
+    await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
+      const { directory, folder, setup, stub } = yield* makeWorld
+      const trace = join(yield* temporary, "trace")
+      const child = yield* Processes.start(yield* script, { ...setup, spends: true }, SystemCalls.tracing(trace))
+      yield* until("the commit is answered", () => child.lines.some(({ outcome }) => outcome === "Committed"))
+      assert.strictEqual(yield* child.end, 0)
+      assertSettledOnce(stub)
+      assert.deepStrictEqual(filesIn(directory), [])
+
+      const calls = SystemCalls.read(trace)
+      const record = join(folder, `v2-${sha256("rsv-1")}.json`)
+      /** The one call like that, which succeeded. */
+      const one = (what: string, isIt: (text: string) => boolean) => {
+        const found = calls.filter(({ text }) => isIt(text))
+        assert.strictEqual(found.length, 1, what)
+        return found[0]!
+      }
+      const steps = [
+        one("its file is synced", (text) => text.startsWith(`fsync(`) && text.includes(`<${record}.`)),
+        one("it gets its name", (text) => text.startsWith("rename") && text.includes(`"${record}"`)),
+        one("its folder is synced", (text) => text.startsWith("fsync(") && text.includes(`<${folder}>`)),
+        one("the commit leaves", (text) => text.includes("POST /v1/reservations/rsv-1/commit"))
+      ]
+      for (const { text } of steps.slice(0, 3)) assert.match(text, / = 0$/)
+      for (const [index, { ended }] of steps.slice(0, 3).entries()) assert.isBelow(ended, steps[index + 1]!.began)
+    })))
+  })
 
   it("has the scenarios of the catalogue, no fewer and no others", () => {
     const ours = Object.entries(scenarios).map(([id, { level }]) => `${id} ${level}`)

@@ -68,6 +68,8 @@ export const start = (
         lines,
         kill: Effect.promise(async () => {
           child.kill("SIGKILL")
+          // One that is traced outlives its tracer, but not its input.
+          child.stdin.destroy()
           return (await closed).signal
         }),
         end: Effect.promise(async () => {
