@@ -308,6 +308,37 @@ describe("An attempt is made again", () => {
       }
     }))
 
+  it.effect("not for a heartbeat that was throttled for longer than its lease has room for", () => {
+    const { fetch, sent } = scriptedFetch(({ url }) =>
+      Promise.resolve(
+        url.endsWith("/extend")
+          ? jsonReply(429, failure("LIMIT_EXCEEDED"), { "retry-after": "3" })
+          : url.endsWith("/commit")
+          ? jsonReply(200, { status: "COMMITTED", charged: { unit: "TOKENS", amount: 9 } })
+          : jsonReply(200, {
+            decision: "ALLOW",
+            reservation_id: "r-1",
+            affected_scopes: ["tenant:acme"],
+            remaining_ttl_ms: 60_000
+          })
+      )
+    )
+    return Effect.gen(function*() {
+      // The beat comes after 55 seconds, and may be repeated in the next two.
+      yield* inTime(
+        Budget.guard(request, (r) => Effect.as(Effect.sleep("59 seconds"), r.commit(Amount.tokens(9)))).pipe(
+          Effect.provide(
+            Budget.layer({ heartbeatTimeout: "2 seconds" }).pipe(
+              Layer.provide(layerScripted(fetch)),
+              Layer.provideMerge(Logger.layer([]))
+            )
+          )
+        )
+      )
+      assert.deepStrictEqual(sent.map(({ url }) => url.replace(/^.*\//, "")), ["reservations", "extend", "commit"])
+    })
+  })
+
   it.effect("never when it was refused", () =>
     Effect.gen(function*() {
       for (

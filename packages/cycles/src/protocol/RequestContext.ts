@@ -30,7 +30,8 @@ export const RequestContext: Context.Reference<RequestContext> = Context.Referen
 
 /**
  * What an authority at the end of a wire does where it is told to come back after a while: wait and ask again by itself, or
- * fail at once and leave the wait to its caller. Who writes the wait down, so that it outlives the process, wants the latter.
+ * fail at once and leave the wait to its caller. Who writes the wait down, so that it outlives the process, wants the latter,
+ * and so does who has no time to wait.
  *
  * @category references
  * @since 0.1.0

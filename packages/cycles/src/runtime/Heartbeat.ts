@@ -18,6 +18,7 @@ import type { Operations } from "../protocol/BudgetAuthority.ts"
 import type { ExtendError } from "../protocol/CyclesError.ts"
 import type { ExtendReply } from "../protocol/Extend.ts"
 import { IdempotencyKey, ReservationId } from "../protocol/Ids.ts"
+import { Patience } from "../protocol/RequestContext.ts"
 import * as Fallback from "./HeartbeatFallback.ts"
 
 /**
@@ -161,6 +162,8 @@ export const run = Effect.fnUntraced(function*(options: {
 
   const attempt = (key: IdempotencyKey): Effect.Effect<Result.Result<ExtendReply, ExtendError | "timeout">> =>
     authority.extend(reservationId, { idempotencyKey: key, extendByMs: ttlMs }).pipe(
+      // Whether there is room for a wait is known here.
+      Effect.provideService(Patience, "fail"),
       Effect.timeoutOption(timeoutMs),
       Effect.map((reply) => Option.isNone(reply) ? Result.fail("timeout" as const) : Result.succeed(reply.value)),
       Effect.catch((error) => Effect.succeed(Result.fail(error)))
