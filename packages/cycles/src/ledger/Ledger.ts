@@ -545,7 +545,8 @@ const flaws = {
   event: Shape.checker(EventRequest),
   balances: Shape.checker(BalancesQuery),
   reservations: Shape.checker(ReservationsQuery),
-  fund: Shape.checker(FundShape)
+  fund: Shape.checker(FundShape),
+  amount: Shape.checker(Amount)
 }
 
 /** The digest of a request as sent, or a refusal where it holds something JSON has no word for. */
@@ -560,7 +561,16 @@ const digestOf = (payload: unknown): Result.Result<string, Refusal> => {
 const flawedUpdate = (tenant: string, request: Rules.UpdateRequest): Refusal | undefined => {
   const parsed = ScopePath.parse(tenant, request.scope)
   if (Result.isFailure(parsed)) return parsed.failure
-  return request.overdraftLimit === undefined ? undefined : otherUnit(request.overdraftLimit, request.unit)
+  const { overdraftLimit, unit } = request
+  return overdraftLimit === undefined
+    ? undefined
+    : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, unit)
+}
+
+/** Constructors refuse what is out of range; an amount made by hand is refused here. */
+const flawedAmount = (field: string, amount: AnyAmount): Refusal | undefined => {
+  const flaw = flaws.amount(amount)
+  return flaw === undefined ? undefined : { code: "INVALID_REQUEST", field, reason: flaw.reason }
 }
 
 const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =>
@@ -572,7 +582,9 @@ const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetR
   const parsed = ScopePath.parse(tenant, budget.scope)
   if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
   const { overdraftLimit, allocated } = budget
-  const flaw = overdraftLimit === undefined ? undefined : otherUnit(overdraftLimit, allocated.unit)
+  const flaw = flawedAmount("allocated", allocated) ?? (overdraftLimit === undefined
+    ? undefined
+    : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
   if (flaw !== undefined) return Result.fail(flaw)
   return Result.succeed({
     tenant,
