@@ -71,6 +71,9 @@ import { recordKey } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
 import * as Rules from "./Rules.ts"
+import type { Cause, Change, Command, FundRequest, UpdateRequest, Verdict } from "./rules/Command.ts"
+import { expire } from "./rules/Settling.ts"
+import { balanceOf, recordOf } from "./rules/Showing.ts"
 import * as ScopePath from "./ScopePath.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 import * as Verification from "./Verification.ts"
@@ -173,9 +176,9 @@ export interface Operations {
   /** Opens a budget for a tenant. A second one on the same scope and unit is `InvalidRequest`. */
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Balance, BudgetError>
   /** Adds to, takes from or resets a tenant's budget. Idempotent by key, scope and unit. */
-  readonly fund: (tenant: string, request: Rules.FundRequest) => Effect.Effect<FundReply, BudgetError>
+  readonly fund: (tenant: string, request: FundRequest) => Effect.Effect<FundReply, BudgetError>
   /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit. Closing is for good. */
-  readonly updateBudget: (tenant: string, request: Rules.UpdateRequest) => Effect.Effect<Balance, BudgetError>
+  readonly updateBudget: (tenant: string, request: UpdateRequest) => Effect.Effect<Balance, BudgetError>
   /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
@@ -194,10 +197,10 @@ export interface Operations {
 export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles/ledger/Ledger") {}
 
 /** `defect` is for the log alone: a caller is not told about the inside. */
-type Answer = Rules.Verdict | { readonly _tag: "Broken"; readonly error: CyclesError; readonly defect?: unknown }
+type Answer = Verdict | { readonly _tag: "Broken"; readonly error: CyclesError; readonly defect?: unknown }
 
 interface Submission {
-  readonly command: Rules.Command
+  readonly command: Command
   /** A list to read in the same transaction, after everything was written. */
   readonly read: ((tx: LedgerTx) => Effect.Effect<unknown, StoreError>) | undefined
 }
@@ -280,7 +283,7 @@ export const make = Effect.fnUntraced(
 
     // The reply of a command is of the type its rule returns; commands and replies meet only in `authority` below.
     // Which reply and which refusals a command can have is fixed by its rule, and named by the operation that sends it.
-    const execute = <A, E>(command: Rules.Command): Effect.Effect<A, E> =>
+    const execute = <A, E>(command: Command): Effect.Effect<A, E> =>
       Effect.flatMap(submit({ command, read: undefined }), (reading): Effect.Effect<A, E> => {
         switch (reading._tag) {
           case "Done":
@@ -300,7 +303,7 @@ export const make = Effect.fnUntraced(
       })
 
     const list = <A>(
-      cause: Rules.Cause,
+      cause: Cause,
       read: (tx: LedgerTx) => Effect.Effect<A, StoreError>
     ): Effect.Effect<A, Trouble> =>
       Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, read }), (reading) =>
@@ -315,10 +318,10 @@ export const make = Effect.fnUntraced(
     const authority = (principal: Principal): AuthorityOperations =>
       makeAuthority({ principal, maxExtensions, execute, list })
 
-    const causeFor = (tenant: string): Effect.Effect<Rules.Cause, Trouble> =>
+    const causeFor = (tenant: string): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
         const refusal = invalidTenant(tenant)
-        const cause: Rules.Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
+        const cause: Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
 
@@ -471,13 +474,13 @@ const system = { actor: "system", requestId: undefined, traceId: undefined, bala
 const expireDue = (view: View, tenant: string, now: number): void => {
   for (const row of view.dueOf(tenant)) {
     if (view.reservation(row.id)?.status !== "ACTIVE") continue
-    apply(view, { tenant, ...system }, Rules.expire(view, row), undefined, now)
+    apply(view, { tenant, ...system }, expire(view, row), undefined, now)
   }
 }
 
 /** A command that breaks the rules' code fails alone: nothing of it has been applied. */
-const answer = (view: View, command: Rules.Command, now: number): Reading => {
-  let verdict: Rules.Verdict
+const answer = (view: View, command: Command, now: number): Reading => {
+  let verdict: Verdict
   try {
     verdict = Rules.decide(view, command, now)
   } catch (defect) {
@@ -492,9 +495,9 @@ const answer = (view: View, command: Rules.Command, now: number): Reading => {
 
 const apply = (
   view: View,
-  cause: Rules.Cause,
-  change: Rules.Change,
-  command: Rules.Command | undefined,
+  cause: Cause,
+  change: Change,
+  command: Command | undefined,
   now: number
 ): void => {
   const number = (view.tenant(cause.tenant)?.lastEntry ?? 0) + 1
@@ -558,7 +561,7 @@ const digestOf = (payload: unknown): Result.Result<string, Refusal> => {
   }
 }
 
-const flawedUpdate = (tenant: string, request: Rules.UpdateRequest): Refusal | undefined => {
+const flawedUpdate = (tenant: string, request: UpdateRequest): Refusal | undefined => {
   const parsed = ScopePath.parse(tenant, request.scope)
   if (Result.isFailure(parsed)) return parsed.failure
   const { overdraftLimit, unit } = request
@@ -607,9 +610,9 @@ const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetR
 const makeAuthority = (options: {
   readonly principal: Principal
   readonly maxExtensions: number
-  readonly execute: <A, E>(command: Rules.Command) => Effect.Effect<A, E>
+  readonly execute: <A, E>(command: Command) => Effect.Effect<A, E>
   readonly list: <A>(
-    cause: Rules.Cause,
+    cause: Cause,
     read: (tx: LedgerTx) => Effect.Effect<A, StoreError>
   ) => Effect.Effect<A, Trouble>
 }): AuthorityOperations => {
@@ -627,11 +630,11 @@ const makeAuthority = (options: {
     permission: Permission,
     flawOf: ((value: unknown) => Shape.Flaw | undefined) | undefined,
     request: unknown,
-    then: (cause: Rules.Cause, now: number) => Result.Result<Effect.Effect<A, E>, Refusal>
+    then: (cause: Cause, now: number) => Result.Result<Effect.Effect<A, E>, Refusal>
   ): Effect.Effect<A, E> =>
     Effect.withFiber((fiber) => {
       const { requestId, traceId } = fiber.getRef(RequestContext)
-      const cause: Rules.Cause = { tenant, actor, requestId, traceId, balances }
+      const cause: Cause = { tenant, actor, requestId, traceId, balances }
       const refuse = (refusal: Refusal): Effect.Effect<A, E> => Effect.fail(toError(refusal, cause) as E)
       if (unusable !== undefined) return refuse(unusable)
       if (principal.permissions !== undefined && !principal.permissions.has(permission)) {
@@ -645,11 +648,11 @@ const makeAuthority = (options: {
 
   /** Names the record of a request and takes the digest of its payload. */
   const remembered = <A, E>(
-    cause: Rules.Cause,
+    cause: Cause,
     operation: Operation,
     key: string,
     payload: unknown,
-    then: (basis: { readonly cause: Rules.Cause; readonly record: RecordKey; readonly digest: string }) => Rules.Command
+    then: (basis: { readonly cause: Cause; readonly record: RecordKey; readonly digest: string }) => Command
   ): Result.Result<Effect.Effect<A, E>, Refusal> => {
     const digest = digestOf(payload)
     return Result.isFailure(digest)
@@ -771,7 +774,7 @@ const makeAuthority = (options: {
             const page = rows.slice(0, limit)
             const last = page[page.length - 1]
             return {
-              balances: page.map(Rules.balanceOf),
+              balances: page.map(balanceOf),
               hasMore: rows.length > limit,
               ...(rows.length > limit && last !== undefined
                 ? { nextCursor: Listing.toCursor(query, [last.scope, last.unit]) }
@@ -796,7 +799,7 @@ const makeAuthority = (options: {
             const last = page[page.length - 1]
             const include = new Set<string>(query.include ?? [])
             return {
-              reservations: page.map((row) => Rules.recordOf(row, include)),
+              reservations: page.map((row) => recordOf(row, include)),
               hasMore: rows.length > limit,
               ...(rows.length > limit && last !== undefined
                 ? { nextCursor: Listing.toCursor(query, [Listing.position(last, query), last.id]) }

@@ -1,0 +1,153 @@
+/**
+ * What can be asked of a ledger, and what comes of it.
+ *
+ * @since 0.1.0
+ */
+import type { AnyAmount, Unit } from "../../protocol/Amount.ts"
+import type { Balance } from "../../protocol/Balance.ts"
+import type { DecideRequest } from "../../protocol/Decide.ts"
+import type { EventRequest } from "../../protocol/Event.ts"
+import type { ExtendRequest } from "../../protocol/Extend.ts"
+import type { EventId, IdempotencyKey, ReservationId } from "../../protocol/Ids.ts"
+import type { ReservationRecord } from "../../protocol/ReservationRecord.ts"
+import type { ReserveRequest } from "../../protocol/Reserve.ts"
+import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
+import type {
+  BudgetChange,
+  BudgetRow,
+  BudgetStatus,
+  EntryKind,
+  IdempotencyRow,
+  RecordKey,
+  Reply,
+  ReservationRow
+} from "../Model.ts"
+import type { Refusal } from "../Refusal.ts"
+
+/**
+ * A change to a budget that moves no money: its status (a closed one stays closed) or its overdraft limit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UpdateRequest {
+  readonly scope: string
+  readonly unit: Unit
+  readonly status?: BudgetStatus | undefined
+  readonly overdraftLimit?: AnyAmount | undefined
+}
+
+/**
+ * Who asks, and in the course of what.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cause {
+  readonly tenant: string
+  readonly actor: string
+  readonly requestId: string | undefined
+  readonly traceId: string | undefined
+  /** Whether replies show the budgets after the change. */
+  readonly balances: boolean
+}
+
+/**
+ * How a budget is funded.
+ *
+ * - `CREDIT`: adds `amount`; outstanding debt is repaid from it first
+ * - `DEBIT`: takes `amount` away; refused when less remains
+ * - `RESET`: sets the allocation to `amount`; spent, reserved and debt stay
+ * - `RESET_SPENT`: a new period: the allocation becomes `amount`, spent becomes `spent` or zero; reserved and debt stay
+ * - `REPAY_DEBT`: takes `amount` off the debt; what is above the debt is added to the allocation
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, operation `fundBudget`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FundOperation = "CREDIT" | "DEBIT" | "RESET" | "RESET_SPENT" | "REPAY_DEBT"
+
+/**
+ * A change to the allocation of one budget. `spent` is for RESET_SPENT only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FundRequest {
+  readonly idempotencyKey: IdempotencyKey
+  readonly scope: string
+  readonly operation: FundOperation
+  readonly amount: AnyAmount
+  readonly spent?: AnyAmount
+}
+
+/** A command that remembers its answer: under which key, and for what payload. */
+export interface Remembered {
+  readonly cause: Cause
+  readonly record: RecordKey
+  readonly digest: string
+}
+
+/**
+ * What can be asked of a ledger, checked for shape, with everything that is not a question of rules already chosen: ids,
+ * digests, scopes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Command =
+  | Remembered & { readonly _tag: "Decide"; readonly request: DecideRequest; readonly scopes: ReadonlyArray<string> }
+  | Remembered & {
+    readonly _tag: "Reserve"
+    readonly request: ReserveRequest
+    readonly scopes: ReadonlyArray<string>
+    readonly id: ReservationId
+  }
+  | Remembered & { readonly _tag: "Commit"; readonly id: ReservationId; readonly request: CommitRequest }
+  | Remembered & { readonly _tag: "Release"; readonly id: ReservationId; readonly request: ReleaseRequest }
+  | Remembered & {
+    readonly _tag: "Extend"
+    readonly id: ReservationId
+    readonly request: ExtendRequest
+    readonly maxExtensions: number
+  }
+  | Remembered & {
+    readonly _tag: "Event"
+    readonly request: EventRequest
+    readonly scopes: ReadonlyArray<string>
+    readonly id: EventId
+  }
+  | Remembered & { readonly _tag: "Fund"; readonly request: FundRequest }
+  | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
+  | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
+  | { readonly _tag: "UpdateBudget"; readonly cause: Cause; readonly request: UpdateRequest }
+  | { readonly _tag: "Sweep"; readonly cause: Cause }
+
+/**
+ * What a command changes: each row once, in its new state.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Change {
+  readonly kind: EntryKind
+  readonly budgets: ReadonlyArray<BudgetChange>
+  readonly reservation?: ReservationRow
+  readonly eventId?: EventId
+}
+
+/**
+ * What comes of a command.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict =
+  | {
+    readonly _tag: "Done"
+    readonly reply: Reply | ReservationRecord | Balance | undefined
+    readonly change: Change | undefined
+    readonly record: IdempotencyRow | undefined
+  }
+  | { readonly _tag: "Refused"; readonly refusal: Refusal }
