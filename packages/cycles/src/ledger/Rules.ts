@@ -24,7 +24,7 @@ import type { Missing, View } from "./View.ts"
  * @category combinators
  * @since 0.1.0
  */
-export const keys = (command: Command, view: View, missing: Missing): void => {
+export const keys = (command: Command, view: View, missing: Missing, _now: number): void => {
   switch (command._tag) {
     case "Decide":
     case "Event":
@@ -88,12 +88,12 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
     case "Read":
       return decideRead(view, command)
     case "CreateBudget":
-      return decideCreate(view, command)
+      return decideCreate(view, command, now)
     case "UpdateBudget":
-      return decideUpdate(view, command)
+      return decideUpdate(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
     case "Sweep":
-      return { _tag: "Done", reply: undefined, change: undefined, record: undefined }
+      return { _tag: "Done", reply: undefined, changes: [], record: undefined }
   }
 }

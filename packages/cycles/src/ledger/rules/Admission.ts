@@ -9,11 +9,11 @@ import type { DecideReply } from "../../protocol/Decide.ts"
 import type { KnownReason } from "../../protocol/Decision.ts"
 import type { ReserveReply } from "../../protocol/Reserve.ts"
 import { DEFAULT_GRACE_PERIOD_MS, DEFAULT_OVERAGE_POLICY, DEFAULT_TTL_MS } from "../../protocol/Reserve.ts"
-import type { BudgetChange, BudgetRow, ReservationRow } from "../Model.ts"
+import type { BudgetRow, ReservationRow } from "../Model.ts"
 import { deadline, isOverLimit, remaining } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
-import type { Command, Verdict } from "./Command.ts"
+import type { BudgetChange, Command, Verdict } from "./Command.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, nothing, refused, replay, shown } from "./Verdict.ts"
 
@@ -133,7 +133,10 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     expiresAtMs: now + ttlMs,
     gracePeriodMs: request.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS,
     extensions: 0,
+    maxExtensions: undefined,
     caps: undefined,
+    policyId: undefined,
+    windows: [],
     metadata: request.metadata,
     charged: undefined,
     metrics: undefined,

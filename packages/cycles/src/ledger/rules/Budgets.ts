@@ -13,8 +13,12 @@ import type { Command, FundOperation, Verdict } from "./Command.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, refused, replay } from "./Verdict.ts"
 
-export const decideCreate = (view: View, command: Command & { readonly _tag: "CreateBudget" }): Verdict => {
-  const { budget } = command
+export const decideCreate = (
+  view: View,
+  command: Command & { readonly _tag: "CreateBudget" },
+  now: number
+): Verdict => {
+  const budget: BudgetRow = { ...command.budget, createdAtMs: now, updatedAtMs: now }
   if (view.budget(budget.scope, budget.unit) !== undefined) {
     return refused({
       code: "INVALID_REQUEST",
@@ -27,7 +31,7 @@ export const decideCreate = (view: View, command: Command & { readonly _tag: "Cr
   return {
     _tag: "Done",
     reply: balanceOf(budget),
-    change: { kind: "CREATE", budgets: [{ before: undefined, after: budget }] },
+    changes: [{ kind: "CREATE", budgets: [{ before: undefined, after: budget }] }],
     record: undefined
   }
 }
@@ -35,7 +39,11 @@ export const decideCreate = (view: View, command: Command & { readonly _tag: "Cr
 const noBudget = (scope: string, unit: Unit): Verdict =>
   refused({ code: "BUDGET_NOT_FOUND", scope, unit, reason: `Budget not found for provided scope: ${scope}` })
 
-export const decideUpdate = (view: View, command: Command & { readonly _tag: "UpdateBudget" }): Verdict => {
+export const decideUpdate = (
+  view: View,
+  command: Command & { readonly _tag: "UpdateBudget" },
+  now: number
+): Verdict => {
   const { overdraftLimit, scope, status, unit } = command.request
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
@@ -43,12 +51,13 @@ export const decideUpdate = (view: View, command: Command & { readonly _tag: "Up
   const after: BudgetRow = {
     ...before,
     status: status ?? before.status,
-    overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit
+    overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit,
+    updatedAtMs: now
   }
   return {
     _tag: "Done",
     reply: balanceOf(after),
-    change: { kind: "UPDATE", budgets: [{ before, after }] },
+    changes: [{ kind: "UPDATE", budgets: [{ before, after }] }],
     record: undefined
   }
 }

@@ -11,7 +11,7 @@ import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked, budgetsFor } from "./Admission.ts"
 import type { Command, Verdict } from "./Command.ts"
-import { changes, done, KEEP_SETTLED_MS, refused, replay, shown } from "./Verdict.ts"
+import { done, KEEP_SETTLED_MS, pairs, refused, replay, shown } from "./Verdict.ts"
 
 /** Specification: operation `createEvent`. Debt and an over-limit flag do not refuse what has already happened. */
 export const decideEvent = (view: View, command: Command & { readonly _tag: "Event" }, now: number): Verdict => {
@@ -39,7 +39,7 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
   const charged = Charge.charge(rows, 0n, actual.amount, policy)
   if (Result.isFailure(charged)) return refused(charged.failure)
   const billed = charged.success.charged
-  const budgets = changes(rows, charged.success.after)
+  const budgets = pairs(rows, charged.success.after)
   const reply: EventReply = {
     status: "APPLIED",
     eventId: id,

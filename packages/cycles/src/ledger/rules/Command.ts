@@ -13,16 +13,38 @@ import type { ReservationRecord } from "../../protocol/ReservationRecord.ts"
 import type { ReserveRequest } from "../../protocol/Reserve.ts"
 import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
 import type {
-  BudgetChange,
+  Act,
   BudgetRow,
   BudgetStatus,
+  CounterRow,
+  Document,
+  DocumentKey,
   EntryKind,
   IdempotencyRow,
+  LedgerEvent,
   RecordKey,
   Reply,
-  ReservationRow
+  ReservationRow,
+  TenantProfile
 } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
+
+/**
+ * A budget to open: an allocation on a scope. Its unit is the allocation's.
+ *
+ * - `scope`: canonical, starting at its tenant, for example `tenant:acme/agent:writer`
+ * - `overdraftLimit`: how much debt ALLOW_WITH_OVERDRAFT may make; none when not given
+ * - `status`: ACTIVE when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetOptions {
+  readonly scope: string
+  readonly allocated: AnyAmount
+  readonly overdraftLimit?: AnyAmount | undefined
+  readonly status?: BudgetStatus | undefined
+}
 
 /**
  * A change to a budget that moves no money: its status (a closed one stays closed) or its overdraft limit.
@@ -125,20 +147,59 @@ export type Command =
   | { readonly _tag: "Sweep"; readonly cause: Cause }
 
 /**
- * What a command changes: each row once, in its new state.
+ * One budget before and after a change; `before` is absent when the budget is created.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetChange {
+  readonly before: BudgetRow | undefined
+  readonly after: BudgetRow
+}
+
+/**
+ * An event to be told: what is not known from the command's cause and the transaction.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Happening extends Pick<LedgerEvent, "type" | "details"> {
+  readonly scope?: string
+  readonly unit?: Unit
+  readonly reservationId?: ReservationId
+}
+
+/**
+ * A governance act to be audited: what is not known from the command's cause and the transaction.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Deed extends Pick<Act, "operation" | "resourceType" | "resourceId" | "details"> {
+  readonly errorCode?: string
+}
+
+/**
+ * What a command changes: each row once, in its new state. `kind` names its entry; a change of rows that are not money has none.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Change {
-  readonly kind: EntryKind
+  readonly kind: EntryKind | undefined
   readonly budgets: ReadonlyArray<BudgetChange>
   readonly reservation?: ReservationRow
   readonly eventId?: EventId
+  readonly counters?: ReadonlyArray<CounterRow>
+  readonly documents?: ReadonlyArray<Document>
+  readonly removed?: ReadonlyArray<DocumentKey>
+  readonly profile?: TenantProfile
+  readonly events?: ReadonlyArray<Happening>
+  readonly act?: Deed
 }
 
 /**
- * What comes of a command.
+ * What comes of a command. A refusal changes no money; it may leave events and an audited act.
  *
  * @category models
  * @since 0.1.0
@@ -147,7 +208,7 @@ export type Verdict =
   | {
     readonly _tag: "Done"
     readonly reply: Reply | ReservationRecord | Balance | undefined
-    readonly change: Change | undefined
+    readonly changes: ReadonlyArray<Change>
     readonly record: IdempotencyRow | undefined
   }
-  | { readonly _tag: "Refused"; readonly refusal: Refusal }
+  | { readonly _tag: "Refused"; readonly refusal: Refusal; readonly changes?: ReadonlyArray<Change> }

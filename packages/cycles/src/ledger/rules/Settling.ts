@@ -7,12 +7,12 @@ import * as Result from "effect/Result"
 import type { ExtendReply } from "../../protocol/Extend.ts"
 import type { CommitReply, ReleaseReply } from "../../protocol/Settle.ts"
 import * as Charge from "../Charge.ts"
-import type { BudgetChange, BudgetRow, ReservationRow } from "../Model.ts"
+import type { BudgetRow, ReservationRow } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
-import type { Change, Command, Verdict } from "./Command.ts"
+import type { BudgetChange, Change, Command, Verdict } from "./Command.ts"
 import { balanceOf, owned } from "./Showing.ts"
-import { changes, done, KEEP_MS, KEEP_SETTLED_MS, nothing, refused, replay, shown } from "./Verdict.ts"
+import { done, KEEP_MS, KEEP_SETTLED_MS, nothing, pairs, refused, replay, shown } from "./Verdict.ts"
 
 /**
  * Ends a hold whose grace has passed: it goes back to every budget it was taken from, once.
@@ -87,7 +87,7 @@ export const decideCommit = (view: View, command: Command & { readonly _tag: "Co
   const charged = Charge.charge(rows, held, actual.amount, row.overagePolicy)
   if (Result.isFailure(charged)) return refused(charged.failure)
   const billed = charged.success.charged
-  const budgets = changes(rows, charged.success.after)
+  const budgets = pairs(rows, charged.success.after)
   const reply: CommitReply = {
     status: "COMMITTED",
     charged: { unit, amount: billed },

@@ -37,7 +37,7 @@ export const decideRead = (view: View, command: Command & { readonly _tag: "Read
   return {
     _tag: "Done",
     reply: recordOf(row, new Set(["metadata", "committed_metadata"])),
-    change: undefined,
+    changes: [],
     record: undefined
   }
 }

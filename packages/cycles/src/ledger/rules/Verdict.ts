@@ -5,10 +5,10 @@
  */
 import type { Balance } from "../../protocol/Balance.ts"
 import type { ReservationId } from "../../protocol/Ids.ts"
-import type { BudgetChange, BudgetRow, IdempotencyRow, Reply } from "../Model.ts"
+import type { BudgetRow, IdempotencyRow, Reply } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
-import type { Cause, Change, Remembered, Verdict } from "./Command.ts"
+import type { BudgetChange, Cause, Change, Remembered, Verdict } from "./Command.ts"
 import { balanceOf } from "./Showing.ts"
 
 export const refused = (refusal: Refusal): Verdict => ({ _tag: "Refused", refusal })
@@ -29,7 +29,7 @@ export const replay = (view: View, command: Remembered, now: number): Verdict | 
       reason: `key "${record.key}" was used for another ${record.operation}`
     })
   }
-  return { _tag: "Done", reply: observed(view, record, now), change: undefined, record: undefined }
+  return { _tag: "Done", reply: observed(view, record, now), changes: none, record: undefined }
 }
 
 /** A kept reply is given again to the letter, but for what is left of the lease, which is as of now. */
@@ -53,7 +53,7 @@ export const done = (
   return {
     _tag: "Done",
     reply,
-    change,
+    changes: change === undefined ? none : [change],
     record: { id, tenant, operation, key, digest: command.digest, reply, reservationId, keepUntilMs }
   }
 }
@@ -67,7 +67,10 @@ export const shown = (
 
 export const nothing = {}
 
-export const changes = (
+export const none: ReadonlyArray<never> = []
+
+/** Each budget before and after. */
+export const pairs = (
   before: ReadonlyArray<BudgetRow>,
   after: ReadonlyArray<BudgetRow>
 ): ReadonlyArray<BudgetChange> => after.map((row, i) => ({ before: before[i], after: row }))
