@@ -26,6 +26,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -60,6 +61,7 @@ import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, UpdateRequest } from "./rules/Command.ts"
 import * as ScopePath from "./ScopePath.ts"
 import { budgetRow, flawedUpdate, flaws, invalidTenant } from "./Shapes.ts"
+import * as TimeOrderedId from "./TimeOrderedId.ts"
 import * as Verification from "./Verification.ts"
 import { View } from "./View.ts"
 
@@ -139,8 +141,11 @@ interface Submission {
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
 
-/** A transaction that failed is run again: what it may have done already is found by its keys. */
-const ATTEMPTS = 3
+/**
+ * A transaction that failed is run again after these pauses, long enough in all for a database to restart. What it may have done
+ * already is found by its keys.
+ */
+const PAUSES_MS = [0, 20, 100, 500, 2_000]
 
 /**
  * Makes a ledger on the store around it. The scope owns its lanes and its sweeper.
@@ -179,18 +184,20 @@ export const make = Effect.fnUntraced(
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
-      const attempt = (left: number): Effect.Effect<ReadonlyArray<Reading>> =>
+      const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
           store.transact(tenants, (tx) => transact(tx, batch, tenants)),
-          (error) =>
-            left > 0
-              ? attempt(left - 1)
-              : Effect.succeed(batch.map((): Reading => ({
+          (error) => {
+            const pause = PAUSES_MS[tried]
+            return pause === undefined
+              ? Effect.succeed(batch.map((): Reading => ({
                 _tag: "Broken",
                 error: new AuthorityUnavailable({ reason: error.message, cause: error.cause })
               })))
+              : Effect.delay(Effect.suspend(() => attempt(tried + 1)), pause)
+          }
         )
-      return attempt(ATTEMPTS - 1)
+      return attempt(0)
     }
 
     const lanes = yield* Lanes.make<Submission, Reading>({
@@ -262,7 +269,8 @@ export const make = Effect.fnUntraced(
 
     const createBudget: Operations["createBudget"] = Effect.fnUntraced(function*(tenant, budget) {
       const cause = yield* causeFor(tenant)
-      const row = budgetRow(tenant, budget)
+      const now = yield* Clock.currentTimeMillis
+      const row = budgetRow(tenant, TimeOrderedId.make(now), budget)
       if (Result.isFailure(row)) return yield* Effect.fail(toError(row.failure, cause) as BudgetError)
       return yield* execute<Balance, BudgetError>({ _tag: "CreateBudget", cause, budget: row.success })
     })

@@ -85,6 +85,8 @@ export interface Limit {
  * @since 0.1.0
  */
 export interface BudgetRow extends Figures {
+  /** Chosen by whoever opened it, so that opening it twice by the same command is opening it once. */
+  readonly id: string
   readonly limits: ReadonlyArray<Limit>
   /** The overage policy of holds on this budget that name none; the tenant's when not given. */
   readonly overagePolicy: OveragePolicy | undefined

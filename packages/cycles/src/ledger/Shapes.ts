@@ -79,7 +79,11 @@ const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =
     ? undefined
     : { code: "INVALID_REQUEST", field: "overdraftLimit", reason: `must be in ${unit}, the unit of the budget` }
 
-export const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetRow, Refusal> => {
+export const budgetRow = (
+  tenant: string,
+  id: string,
+  budget: BudgetOptions
+): Result.Result<BudgetRow, Refusal> => {
   const parsed = ScopePath.parse(tenant, budget.scope)
   if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
   const { overdraftLimit, allocated } = budget
@@ -88,6 +92,7 @@ export const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
   if (flaw !== undefined) return Result.fail(flaw)
   return Result.succeed({
+    id,
     tenant,
     scope: budget.scope,
     unit: allocated.unit,

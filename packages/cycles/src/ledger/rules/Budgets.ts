@@ -19,7 +19,10 @@ export const decideCreate = (
   now: number
 ): Verdict => {
   const budget: BudgetRow = { ...command.budget, createdAtMs: now, updatedAtMs: now }
-  if (view.budget(budget.scope, budget.unit) !== undefined) {
+  const there = view.budget(budget.scope, budget.unit)
+  if (there !== undefined) {
+    // The same command again, because its first transaction took effect and its answer was lost.
+    if (there.id === budget.id) return { _tag: "Done", reply: balanceOf(there), changes: [], record: undefined }
     return refused({
       code: "INVALID_REQUEST",
       field: "scope",
