@@ -242,7 +242,7 @@ describe("FileJournal", () => {
       Effect.gen(function*() {
         const { directory, fs, names, open } = yield* makePlace
         const other = yield* open
-        let calls = 0
+        let calls = Infinity
         const disturbed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
           Effect.suspend(() => {
             if (calls++ !== nth) return effect
