@@ -52,7 +52,7 @@ import type {
 import { AuthorityUnavailable, InternalError } from "../protocol/CyclesError.ts"
 import { DecideRequest } from "../protocol/Decide.ts"
 import { EventRequest } from "../protocol/Event.ts"
-import { ExtendRequest } from "../protocol/Extend.ts"
+import { DEFAULT_MAX_EXTENSIONS, ExtendRequest } from "../protocol/Extend.ts"
 import { EventId, IdempotencyKey, ReservationId } from "../protocol/Ids.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import { ReservationsQuery } from "../protocol/ReservationRecord.ts"
@@ -216,7 +216,7 @@ const ATTEMPTS = 3
 export const make = Effect.fnUntraced(
   function*(options?: Options): Effect.fn.Return<Operations, never, LedgerStore | Scope.Scope> {
     const store = yield* LedgerStore
-    const maxExtensions = options?.maxExtensions ?? 10
+    const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
 
     // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.

@@ -6,6 +6,7 @@
  *
  * @internal
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -14,6 +15,7 @@ import * as Tracer from "effect/Tracer"
 import type { Action } from "../protocol/Action.ts"
 import type { Unit } from "../protocol/Amount.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
 import type { Details } from "./Hold.ts"
 
 const isTraced = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer
@@ -56,6 +58,10 @@ export const given = <U extends Unit>(span: Tracer.Span, details: Details<U>): v
   if (scope !== undefined) span.attribute("cycles.scope", scope)
   span.attribute("cycles.decision", details.decision)
 }
+
+/** Says on the span that the work goes on under another hold. */
+export const renewed = (span: Tracer.Span, clock: Clock.Clock, id: ReservationId): void =>
+  span.event("cycles.renewed", clock.currentTimeNanosUnsafe(), { "cycles.reservation_id": id })
 
 /** Adds what is logged with every line. */
 export const annotated = <R, U extends Unit>(
