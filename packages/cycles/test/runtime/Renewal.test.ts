@@ -428,3 +428,87 @@ describe("a chunk in a journal", () => {
       )
     ))
 })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// trees of work at random, across renewals
+// ---------------------------------------------------------------------------------------------------------------------
+
+type Tree =
+  | { readonly _tag: "Guard"; readonly estimate: number; readonly actual: number; readonly seconds: number }
+  | {
+    readonly _tag: "Allot"
+    readonly estimate: number
+    readonly every: number
+    readonly children: ReadonlyArray<Tree>
+  }
+  | { readonly _tag: "Wide"; readonly children: ReadonlyArray<Tree> }
+  | { readonly _tag: "CutOff"; readonly seconds: number; readonly child: Tree }
+
+/** The same numbers for the same seed (mulberry32). */
+const numbers = (seed: number) => (below: number): number => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0) % below
+}
+
+const treeOf = (next: (below: number) => number, depth: number): Tree => {
+  const kind = depth === 0 ? 0 : next(8)
+  if (kind < 3) return { _tag: "Guard", estimate: 1 + next(40), actual: next(50), seconds: next(16) }
+  if (kind === 3) return { _tag: "CutOff", seconds: next(21), child: treeOf(next, depth - 1) }
+  const children = Array.from({ length: 1 + next(4) }, () => treeOf(next, depth - 1))
+  return kind < 6
+    ? { _tag: "Allot", estimate: 20 + next(131), every: 1 + next(9), children }
+    : { _tag: "Wide", children }
+}
+
+/** Runs a tree. `used` adds up what the bodies that came to their end have used. */
+const grow = (tree: Tree, used: { total: bigint }): Effect.Effect<unknown, never, Budget.Budget> => {
+  switch (tree._tag) {
+    case "Guard":
+      return Effect.ignore(Budget.guard({ action: completion, estimate: Amount.tokens(tree.estimate) }, function*(r) {
+        yield* Effect.sleep(tree.seconds * 1_000)
+        used.total += BigInt(tree.actual)
+        return r.commit(Amount.tokens(tree.actual))
+      }))
+    case "Allot":
+      return Effect.ignore(Budget.allot(
+        { ...allotted(tree.estimate), settleEvery: tree.every * 1_000 },
+        Effect.forEach(tree.children, (child) => grow(child, used))
+      ))
+    case "Wide":
+      return Effect.forEach(tree.children, (child) => grow(child, used), { concurrency: "unbounded" })
+    case "CutOff":
+      return Effect.timeoutOption(grow(tree.child, used), tree.seconds * 1_000)
+  }
+}
+
+describe("any tree of guards and allotments, whatever is renewed and whatever is cut off in it,", () => {
+  for (
+    const [where, budget] of [["there is room for both chunks", 1_000_000], ["there often is none", 260]] as const
+  ) {
+    NoLeaks.effect(`is charged what its leaves used, where ${where}`, () =>
+      Effect.gen(function*() {
+        for (let seed = 1; seed <= 80; seed++) {
+          const used = { total: 0n }
+          const tree: Tree = { _tag: "Allot", estimate: 150, every: 3, children: [treeOf(numbers(seed), 4)] }
+          yield* Effect.gen(function*() {
+            const fiber = yield* Effect.forkChild(grow(tree, used))
+            for (let seconds = 0; fiber.pollUnsafe() === undefined; seconds++) {
+              assert.isBelow(seconds, 2_000)
+              yield* TestClock.adjust("1 second")
+            }
+            yield* TestClock.adjust("1 second")
+            const [spent, reserved] = yield* figures
+            assert.strictEqual(reserved, 0n, `seed ${seed}`)
+            // What overruns use beyond the estimate is charged as far as the budget goes.
+            if (used.total <= 150n || budget > 1_000) assert.strictEqual(spent, used.total, `seed ${seed}`)
+            // Each commit is of what its breakdown says, which `chunks` sees to, and together they are what was charged.
+            const charged = (yield* chunks).map(([, charged]) => typeof charged === "bigint" ? charged : 0n)
+            assert.strictEqual(charged.reduce((sum, amount) => sum + amount, 0n), spent, `seed ${seed}`)
+            yield* flawless
+          }).pipe(Effect.provide(Layer.merge(layerOf(budget), warnings().layer), { local: true }))
+        }
+      }))
+  }
+})
