@@ -45,6 +45,7 @@ import type {
   UnitMismatch
 } from "../protocol/CyclesError.ts"
 import { AuthorityUnavailable, InternalError } from "../protocol/CyclesError.ts"
+import { DEFAULT_MAX_EXTENSIONS } from "../protocol/Extend.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import { Default } from "../protocol/Subject.ts"
 import * as Authority from "./Authority.ts"
@@ -156,7 +157,7 @@ const PAUSES_MS = [0, 20, 100, 500, 2_000]
 export const make = Effect.fnUntraced(
   function*(options?: Options): Effect.fn.Return<Operations, never, LedgerStore | Scope.Scope> {
     const store = yield* LedgerStore
-    const maxExtensions = options?.maxExtensions ?? 10
+    const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
 
     // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.
