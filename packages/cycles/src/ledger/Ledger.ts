@@ -32,6 +32,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import type { Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
 import type { Operations as AuthorityOperations } from "../protocol/BudgetAuthority.ts"
 import { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
@@ -55,11 +56,12 @@ import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as LedgerStoreMemory from "./LedgerStoreMemory.ts"
+import * as LimitShape from "./LimitShape.ts"
 import type { Entry, FundReply } from "./Model.ts"
 import { recordKey } from "./Model.ts"
 import type { Principal } from "./Principal.ts"
 import { toError } from "./Refusal.ts"
-import type { BudgetOptions, Cause, Command, FundRequest, UpdateRequest } from "./rules/Command.ts"
+import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import * as ScopePath from "./ScopePath.ts"
 import { budgetRow, flawedUpdate, flaws, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
@@ -67,7 +69,7 @@ import * as Verification from "./Verification.ts"
 import { View } from "./View.ts"
 
 export type { Permission, Principal } from "./Principal.ts"
-export type { BudgetOptions } from "./rules/Command.ts"
+export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts"
 
 /**
  * How a ledger works.
@@ -115,8 +117,14 @@ export interface Operations {
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Balance, BudgetError>
   /** Adds to, takes from or resets a tenant's budget. Idempotent by key, scope and unit. */
   readonly fund: (tenant: string, request: FundRequest) => Effect.Effect<FundReply, BudgetError>
-  /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit. Closing is for good. */
+  /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit or its limits. Closing is for good. */
   readonly updateBudget: (tenant: string, request: UpdateRequest) => Effect.Effect<Balance, BudgetError>
+  /** Where the limits of a tenant's budget stand. */
+  readonly limits: (
+    tenant: string,
+    scope: string,
+    unit: Unit
+  ) => Effect.Effect<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>
   /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
@@ -293,7 +301,21 @@ export const make = Effect.fnUntraced(
       const cause = yield* causeFor(tenant)
       const refusal = flawedUpdate(tenant, request)
       if (refusal !== undefined) return yield* Effect.fail(toError(refusal, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "UpdateBudget", cause, request })
+      const limits = LimitShape.parse(request.limits, request.unit)
+      if (Result.isFailure(limits)) return yield* Effect.fail(toError(limits.failure, cause) as BudgetError)
+      return yield* execute<Balance, BudgetError>({ _tag: "UpdateBudget", cause, request, limits: limits.success })
+    })
+
+    const limits: Operations["limits"] = Effect.fnUntraced(function*(tenant, scope, unit) {
+      const cause = yield* causeFor(tenant)
+      const parsed = ScopePath.parse(tenant, scope)
+      if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as Trouble)
+      return yield* execute<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>({
+        _tag: "ReadLimits",
+        cause,
+        scope,
+        unit
+      })
     })
 
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
@@ -320,7 +342,7 @@ export const make = Effect.fnUntraced(
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
 
-    return Ledger.of({ as: authority, createBudget, fund, updateBudget, entries, verify })
+    return Ledger.of({ as: authority, createBudget, fund, updateBudget, limits, entries, verify })
   }
 )
 

@@ -10,9 +10,10 @@
  * @since 0.1.0
  */
 import { decideDecide, decideReserve } from "./rules/Admission.ts"
-import { decideCreate, decideFund, decideUpdate } from "./rules/Budgets.ts"
+import { decideCreate, decideFund, decideReadLimits, decideUpdate } from "./rules/Budgets.ts"
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
+import * as Limits from "./rules/Limits.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
 import type { Missing, View } from "./View.ts"
@@ -24,18 +25,22 @@ import type { Missing, View } from "./View.ts"
  * @category combinators
  * @since 0.1.0
  */
-export const keys = (command: Command, view: View, missing: Missing, _now: number): void => {
+export const keys = (command: Command, view: View, missing: Missing, now: number): void => {
   switch (command._tag) {
     case "Decide":
-    case "Event":
+    case "Event": {
       missing.record(command.record)
       for (const scope of command.scopes) missing.scope(scope)
+      const { unit } = command._tag === "Decide" ? command.request.estimate : command.request.actual
+      Limits.wantAll(view, command.scopes, unit, now, missing)
       return
+    }
     case "Reserve": {
       missing.record(command.record)
       const first = view.record(command.record)?.reservationId
       if (first !== undefined) missing.reservation(first)
       for (const scope of command.scopes) missing.scope(scope)
+      Limits.wantAll(view, command.scopes, command.request.estimate.unit, now, missing)
       return
     }
     case "Commit":
@@ -44,7 +49,10 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
       missing.record(command.record)
       missing.reservation(command.id)
       const reservation = view.reservation(command.id)
-      if (reservation !== undefined) { for (const scope of reservation.budgeted) missing.scope(scope) }
+      if (reservation !== undefined) {
+        for (const scope of reservation.budgeted) missing.scope(scope)
+        Limits.wantHeld(reservation, missing)
+      }
       return
     }
     case "Fund":
@@ -56,9 +64,18 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
       return
     case "CreateBudget":
       missing.scope(command.budget.scope)
+      Limits.want(command.budget, command.budget.limits, now, missing)
       return
-    case "UpdateBudget":
-      missing.scope(command.request.scope)
+    case "UpdateBudget": {
+      const { scope, unit } = command.request
+      missing.scope(scope)
+      const row = view.budget(scope, unit)
+      if (row !== undefined && command.limits !== undefined) Limits.want(row, command.limits, now, missing)
+      return
+    }
+    case "ReadLimits":
+      missing.scope(command.scope)
+      Limits.wantAll(view, [command.scope], command.unit, now, missing)
       return
     case "Sweep":
       return
@@ -91,6 +108,8 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideCreate(view, command, now)
     case "UpdateBudget":
       return decideUpdate(view, command, now)
+    case "ReadLimits":
+      return decideReadLimits(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
     case "Sweep":

@@ -17,6 +17,7 @@ import { ReserveRequest } from "../protocol/Reserve.ts"
 import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import * as Shape from "../protocol/Shape.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
+import * as LimitShape from "./LimitShape.ts"
 import type { BudgetRow } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { BudgetOptions, UpdateRequest } from "./rules/Command.ts"
@@ -91,6 +92,8 @@ export const budgetRow = (
     ? undefined
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
   if (flaw !== undefined) return Result.fail(flaw)
+  const limits = LimitShape.parse(budget.limits, allocated.unit)
+  if (Result.isFailure(limits)) return Result.fail(limits.failure)
   return Result.succeed({
     id,
     tenant,
@@ -104,7 +107,7 @@ export const budgetRow = (
     capped: false,
     status: budget.status ?? "ACTIVE",
     lastEntry: 0,
-    limits: [],
+    limits: limits.success ?? [],
     overagePolicy: undefined,
     metadata: undefined,
     createdAtMs: 0,

@@ -14,6 +14,7 @@ import { deadline, isOverLimit, remaining } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
 import type { BudgetChange, Command, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, nothing, refused, replay, shown } from "./Verdict.ts"
 
@@ -52,24 +53,26 @@ export const blocked = (row: BudgetRow): Refusal | undefined =>
     ? { code: "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
     : undefined
 
-const admit = (row: BudgetRow, estimate: bigint): Refusal | undefined => {
+const admit = (view: View, row: BudgetRow, estimate: bigint, now: number): Refusal | undefined => {
   const at = { scope: row.scope, unit: row.unit, requested: estimate, remaining: remaining(row) }
   const status = blocked(row)
   if (status !== undefined) return status
   if (isOverLimit(row)) return { code: "OVERDRAFT_LIMIT_EXCEEDED", ...at }
   if (row.debt > 0n && row.overdraftLimit === 0n) return { code: "DEBT_OUTSTANDING", ...at }
-  return at.remaining < estimate ? { code: "BUDGET_EXCEEDED", ...at } : undefined
+  if (at.remaining < estimate) return { code: "BUDGET_EXCEEDED", ...at }
+  return row.limits.length === 0 ? undefined : Limits.refuses(view, row, estimate, now)
 }
 
 const evaluate = (
   view: View,
   scopes: ReadonlyArray<string>,
-  estimate: AnyAmount
+  estimate: AnyAmount,
+  now: number
 ): Result.Result<ReadonlyArray<BudgetRow>, Refusal> => {
   const found = budgetsFor(view, scopes, estimate.unit)
   if (Result.isFailure(found)) return found
   for (const row of found.success) {
-    const refusal = admit(row, estimate.amount)
+    const refusal = admit(view, row, estimate.amount, now)
     if (refusal !== undefined) return Result.fail(refusal)
   }
   return found
@@ -78,16 +81,19 @@ const evaluate = (
 const isDenial = (code: Refusal["code"]): code is Refusal["code"] & KnownReason =>
   code !== "UNIT_MISMATCH" && code !== "INVALID_REQUEST"
 
+const askAgain = ({ retryAfterMs }: Refusal): { readonly retryAfterMs?: number } =>
+  retryAfterMs === undefined ? nothing : { retryAfterMs }
+
 /** Specification: operation `decide`. */
 export const decideDecide = (view: View, command: Command & { readonly _tag: "Decide" }, now: number): Verdict => {
   const { request, scopes } = command
   const again = replay(view, command, now)
   if (again !== undefined) return again
-  const evaluated = evaluate(view, scopes, request.estimate)
+  const evaluated = evaluate(view, scopes, request.estimate, now)
   if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
   const reply: DecideReply = Result.isSuccess(evaluated)
     ? { decision: "ALLOW", affectedScopes: scopes }
-    : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes }
+    : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes, ...askAgain(evaluated.failure) }
   return done(command, reply, undefined, now + KEEP_MS)
 }
 
@@ -97,7 +103,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   const again = replay(view, command, now)
   if (again !== undefined) return again
   const estimate = request.estimate
-  const evaluated = evaluate(view, scopes, estimate)
+  const evaluated = evaluate(view, scopes, estimate, now)
   const scopePath = scopes[scopes.length - 1] ?? ""
   if (request.dryRun === true) {
     if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
@@ -109,7 +115,13 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
         reserved: estimate,
         ...(cause.balances ? { balances: evaluated.success.map(balanceOf) } : nothing)
       }
-      : { decision: "DENY", affectedScopes: scopes, scopePath, reasonCode: evaluated.failure.code }
+      : {
+        decision: "DENY",
+        affectedScopes: scopes,
+        scopePath,
+        reasonCode: evaluated.failure.code,
+        ...askAgain(evaluated.failure)
+      }
     return done(command, reply, undefined, now + KEEP_MS)
   }
   if (Result.isFailure(evaluated)) return refused(evaluated.failure)
@@ -117,6 +129,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     before,
     after: { ...before, reserved: before.reserved + estimate.amount }
   }))
+  const counters = Limits.hold(view, evaluated.success, estimate.amount, now)
   const ttlMs = request.ttlMs ?? DEFAULT_TTL_MS
   const reservation: ReservationRow = {
     id,
@@ -136,7 +149,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     maxExtensions: undefined,
     caps: undefined,
     policyId: undefined,
-    windows: [],
+    windows: counters.map(({ id }) => id),
     metadata: request.metadata,
     charged: undefined,
     metrics: undefined,
@@ -156,7 +169,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   return done(
     command,
     reply,
-    { kind: "RESERVE", budgets, reservation },
+    { kind: "RESERVE", budgets, reservation, counters },
     Math.max(now + KEEP_MS, deadline(reservation)),
     id
   )

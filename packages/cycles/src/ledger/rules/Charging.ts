@@ -11,6 +11,7 @@ import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked, budgetsFor } from "./Admission.ts"
 import type { Command, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import { done, KEEP_SETTLED_MS, pairs, refused, replay, shown } from "./Verdict.ts"
 
 /** Specification: operation `createEvent`. Debt and an over-limit flag do not refuse what has already happened. */
@@ -35,10 +36,14 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
         remaining: remaining(row)
       })
     }
+    const limited = policy === "REJECT" ? Limits.refuses(view, row, actual.amount, now) : undefined
+    if (limited !== undefined) return refused(limited)
   }
   const charged = Charge.charge(rows, 0n, actual.amount, policy)
   if (Result.isFailure(charged)) return refused(charged.failure)
   const billed = charged.success.charged
+  const counters = Limits.charge(view, rows, billed, now)
+  if (Result.isFailure(counters)) return refused(counters.failure)
   const budgets = pairs(rows, charged.success.after)
   const reply: EventReply = {
     status: "APPLIED",
@@ -46,5 +51,6 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
     ...(billed < actual.amount ? { charged: { unit: actual.unit, amount: billed } } : undefined),
     ...shown(cause, budgets)
   }
-  return done(command, reply, { kind: "EVENT", budgets, eventId: id }, now + KEEP_SETTLED_MS)
+  const change = { kind: "EVENT", budgets, eventId: id, counters: counters.success } as const
+  return done(command, reply, change, now + KEEP_SETTLED_MS)
 }
