@@ -6,6 +6,7 @@
 import type { Unit } from "../protocol/Amount.ts"
 import type { Context, CyclesError, ErrorCode } from "../protocol/CyclesError.ts"
 import * as Errors from "../protocol/CyclesError.ts"
+import type { JsonObject } from "../protocol/Metrics.ts"
 
 /**
  * Why a command was refused: a code, and what is known of the place.
@@ -14,7 +15,12 @@ import * as Errors from "../protocol/CyclesError.ts"
  * @since 0.1.0
  */
 export interface Refusal {
-  readonly code: ErrorCode | "BUDGET_NOT_FOUND"
+  readonly code:
+    | ErrorCode
+    | "BUDGET_NOT_FOUND"
+    | "ACTION_QUOTA_EXCEEDED"
+    | "ACTION_KIND_DENIED"
+    | "ACTION_KIND_NOT_ALLOWED"
   readonly field?: string
   readonly reason?: string
   readonly scope?: string
@@ -22,6 +28,9 @@ export interface Refusal {
   readonly requested?: bigint
   readonly remaining?: bigint
   readonly expectedUnits?: ReadonlyArray<Unit>
+  readonly retryAfterMs?: number
+  /** What else is known, in the protocol's words: `policy_id` and `suggestion`. */
+  readonly details?: JsonObject
 }
 
 /**

@@ -5,7 +5,7 @@
  * else; a store only loads and writes rows.
  *
  * The order of refusals, first one wins: the request's shape, the tenant (by id: unknown, then another tenant's), a
- * repeated key, the reservation's state, the unit, the budgets from the widest scope to the narrowest.
+ * repeated key, the reservation's state, the policy that applies, the unit, the budgets from the widest scope to the narrowest.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,8 @@ import { decideDecide, decideReserve } from "./rules/Admission.ts"
 import { decideCreate, decideFund, decideUpdate } from "./rules/Budgets.ts"
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
+import { policyKeys } from "./rules/Policies.ts"
+import { decideCreatePolicy, decideDeletePolicy, decideUpdatePolicy } from "./rules/PolicyCommands.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
 import type { Missing, View } from "./View.ts"
@@ -24,9 +26,13 @@ import type { Missing, View } from "./View.ts"
  * @category combinators
  * @since 0.1.0
  */
-export const keys = (command: Command, view: View, missing: Missing, _now: number): void => {
+export const keys = (command: Command, view: View, missing: Missing, now: number): void => {
   switch (command._tag) {
     case "Decide":
+      missing.record(command.record)
+      for (const scope of command.scopes) missing.scope(scope)
+      policyKeys(command, view, missing, now)
+      return
     case "Event":
       missing.record(command.record)
       for (const scope of command.scopes) missing.scope(scope)
@@ -36,6 +42,7 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
       const first = view.record(command.record)?.reservationId
       if (first !== undefined) missing.reservation(first)
       for (const scope of command.scopes) missing.scope(scope)
+      policyKeys(command, view, missing, now)
       return
     }
     case "Commit":
@@ -60,6 +67,9 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
     case "UpdateBudget":
       missing.scope(command.request.scope)
       return
+    case "CreatePolicy":
+    case "UpdatePolicy":
+    case "DeletePolicy":
     case "Sweep":
       return
   }
@@ -93,6 +103,12 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideUpdate(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
+    case "CreatePolicy":
+      return decideCreatePolicy(view, command, now)
+    case "UpdatePolicy":
+      return decideUpdatePolicy(view, command, now)
+    case "DeletePolicy":
+      return decideDeletePolicy(view, command)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
   }

@@ -8,12 +8,13 @@ import type { AnyAmount, Unit } from "../../protocol/Amount.ts"
 import type { DecideReply } from "../../protocol/Decide.ts"
 import type { KnownReason } from "../../protocol/Decision.ts"
 import type { ReserveReply } from "../../protocol/Reserve.ts"
-import { DEFAULT_GRACE_PERIOD_MS, DEFAULT_OVERAGE_POLICY, DEFAULT_TTL_MS } from "../../protocol/Reserve.ts"
+import { DEFAULT_GRACE_PERIOD_MS } from "../../protocol/Reserve.ts"
 import type { BudgetRow, ReservationRow } from "../Model.ts"
 import { deadline, isOverLimit, remaining } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
 import type { BudgetChange, Command, Verdict } from "./Command.ts"
+import { allowed, overageOf, termsOf, ttlOf } from "./Policies.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, nothing, refused, replay, shown } from "./Verdict.ts"
 
@@ -76,17 +77,20 @@ const evaluate = (
 }
 
 const isDenial = (code: Refusal["code"]): code is Refusal["code"] & KnownReason =>
-  code !== "UNIT_MISMATCH" && code !== "INVALID_REQUEST"
+  code !== "UNIT_MISMATCH" && code !== "INVALID_REQUEST" && code !== "LIMIT_EXCEEDED"
 
 /** Specification: operation `decide`. */
 export const decideDecide = (view: View, command: Command & { readonly _tag: "Decide" }, now: number): Verdict => {
   const { request, scopes } = command
   const again = replay(view, command, now)
   if (again !== undefined) return again
-  const evaluated = evaluate(view, scopes, request.estimate)
+  const terms = termsOf(view, command, now)
+  const evaluated = terms?.refusal === undefined
+    ? evaluate(view, scopes, request.estimate)
+    : Result.fail(terms.refusal)
   if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
   const reply: DecideReply = Result.isSuccess(evaluated)
-    ? { decision: "ALLOW", affectedScopes: scopes }
+    ? { ...allowed(terms), affectedScopes: scopes }
     : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes }
   return done(command, reply, undefined, now + KEEP_MS)
 }
@@ -97,13 +101,14 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   const again = replay(view, command, now)
   if (again !== undefined) return again
   const estimate = request.estimate
-  const evaluated = evaluate(view, scopes, estimate)
+  const terms = termsOf(view, command, now)
+  const evaluated = terms?.refusal === undefined ? evaluate(view, scopes, estimate) : Result.fail(terms.refusal)
   const scopePath = scopes[scopes.length - 1] ?? ""
   if (request.dryRun === true) {
     if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
     const reply: ReserveReply = Result.isSuccess(evaluated)
       ? {
-        decision: "ALLOW",
+        ...allowed(terms),
         affectedScopes: scopes,
         scopePath,
         reserved: estimate,
@@ -117,7 +122,9 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     before,
     after: { ...before, reserved: before.reserved + estimate.amount }
   }))
-  const ttlMs = request.ttlMs ?? DEFAULT_TTL_MS
+  const policy = terms?.policy
+  const profile = view.tenant(cause.tenant)?.profile
+  const ttlMs = ttlOf(request.ttlMs, policy, profile)
   const reservation: ReservationRow = {
     id,
     tenant: cause.tenant,
@@ -128,14 +135,14 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     estimate,
     scopes,
     budgeted: evaluated.success.map((row) => row.scope),
-    overagePolicy: request.overagePolicy ?? DEFAULT_OVERAGE_POLICY,
+    overagePolicy: overageOf(request.overagePolicy, policy, evaluated.success, profile),
     createdAtMs: now,
     expiresAtMs: now + ttlMs,
     gracePeriodMs: request.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS,
     extensions: 0,
-    maxExtensions: undefined,
-    caps: undefined,
-    policyId: undefined,
+    maxExtensions: policy?.maxExtensions ?? profile?.maxExtensions,
+    caps: terms?.caps,
+    policyId: policy?.id,
     windows: [],
     metadata: request.metadata,
     charged: undefined,
@@ -144,7 +151,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     finalizedAtMs: undefined
   }
   const reply: ReserveReply = {
-    decision: "ALLOW",
+    ...allowed(terms),
     reservationId: id,
     reserved: estimate,
     expiresAtMs: reservation.expiresAtMs,
@@ -156,7 +163,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   return done(
     command,
     reply,
-    { kind: "RESERVE", budgets, reservation },
+    { kind: "RESERVE", budgets, reservation, ...(terms === undefined ? nothing : { counters: terms.counters }) },
     Math.max(now + KEEP_MS, deadline(reservation)),
     id
   )

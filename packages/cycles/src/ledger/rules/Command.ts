@@ -22,11 +22,13 @@ import type {
   EntryKind,
   IdempotencyRow,
   LedgerEvent,
+  PolicyRow,
   RecordKey,
   Reply,
   ReservationRow,
   TenantProfile
 } from "../Model.ts"
+import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
 
 /**
@@ -144,6 +146,9 @@ export type Command =
   | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
   | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
   | { readonly _tag: "UpdateBudget"; readonly cause: Cause; readonly request: UpdateRequest }
+  | { readonly _tag: "CreatePolicy"; readonly cause: Cause; readonly policy: PolicyRow }
+  | { readonly _tag: "UpdatePolicy"; readonly cause: Cause; readonly id: string; readonly change: PolicyChange }
+  | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
 
 /**
@@ -207,7 +212,7 @@ export interface Change {
 export type Verdict =
   | {
     readonly _tag: "Done"
-    readonly reply: Reply | ReservationRecord | Balance | undefined
+    readonly reply: Reply | ReservationRecord | Balance | PolicyRow | undefined
     readonly changes: ReadonlyArray<Change>
     readonly record: IdempotencyRow | undefined
   }
