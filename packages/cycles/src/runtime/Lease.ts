@@ -31,6 +31,7 @@ import type { Details } from "./Hold.ts"
 import type { Outcome, Report } from "./Settlement.ts"
 import { settledBadly } from "./Settling.ts"
 import * as Settling from "./Settling.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** What a lease needs from the budget it belongs to. */
 export interface Keeper {
@@ -131,8 +132,13 @@ const isLost = (error: ReserveError): boolean => error._tag === "AuthorityUnavai
  * that may exist is tracked down in the background.
  */
 export const acquire = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
+  Effect.tapError(
+    Effect.suspend(() => request.refused === undefined ? ask(keeper, request, restore) : Effect.fail(request.refused)),
+    (error) => Errors.isDenied(error) ? Telemetry.denied(request.action, error) : Effect.void
+  )
+
+const ask = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
   Effect.suspend(() => {
-    if (request.refused !== undefined) return Effect.fail(request.refused)
     const wire = toWire(keeper, request)
     const send = timed(keeper.authority.reserve(wire))
     const sent = Effect.catch(send, (error) => isLost(error) ? send : Effect.fail(error))
@@ -221,8 +227,21 @@ const reclaim = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<void> => {
   )
 }
 
-/** Extends a hold that somebody else took, which proves that it is alive and says how long it still lives. */
+/**
+ * Extends a hold that somebody else took, which proves that it is alive and says how long it still lives. Whoever asks for it has
+ * it from then on: an interrupt does not abort the extension, and what it has not found to be over is released.
+ */
 export const adopt = (
+  keeper: Keeper,
+  hold: Pick<Lease, "id" | "request" | "reply">,
+  restore: Restore
+): Effect.Effect<Lease, Errors.ExtendError> =>
+  keeper.background.run(restore, extended(keeper, hold), (exit) => {
+    const failure = Exit.findErrorOption(exit)
+    return failure._tag === "Some" && !failure.value.isTransient ? Effect.void : release(keeper, hold.id, "abandoned")
+  })
+
+const extended = (
   keeper: Keeper,
   hold: Pick<Lease, "id" | "request" | "reply">
 ): Effect.Effect<Lease, Errors.ExtendError> =>

@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
-import * as Metric from "effect/Metric"
 import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { ToolNotAllowed } from "../protocol/Caps.ts"
 import * as Caps from "../protocol/Caps.ts"
@@ -83,7 +82,10 @@ export const run = <U extends Unit, A, E, R>(
       onFailure: (error): Effect.Effect<Ended<A, E>, Lease.AcquireError, R> =>
         error._tag === "AuthorityUnavailable" && task.onUnavailable === "open"
           ? Effect.andThen(
-            Effect.logWarning("The authority is unavailable; the work goes on without a budget", error),
+            Effect.andThen(
+              Effect.logWarning("The authority is unavailable; the work goes on without a budget", error),
+              Telemetry.ranUnguarded(task.request.action)
+            ),
             unguarded(task, restore, work, "unavailable", undefined)
           )
           : Effect.fail(error),
@@ -281,17 +283,12 @@ const usedOf = (verdict: Verdict, latencyMs: number) =>
 // without a hold
 // ---------------------------------------------------------------------------------------------------------------------
 
-const shadowDecisions = Metric.counter("cycles_shadow_decisions", {
-  description: "What guards in shadow mode would have been answered",
-  incremental: true
-})
-
 /** Asks what a reserve would be answered, logs and counts it. Whatever happens, the work goes on. */
 const rehearse = <U extends Unit>(task: Task<U>, restore: Restore): Effect.Effect<ReserveReply | undefined> => {
   const { keeper, request } = task
   const counted = (decision: string, reason: string): Effect.Effect<void> =>
     Effect.andThen(
-      Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: request.action.kind }), 1),
+      Telemetry.rehearsed(request.action, decision, reason),
       decision === "ALLOW"
         ? Effect.void
         : Effect.logWarning(
