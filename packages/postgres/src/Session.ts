@@ -14,19 +14,21 @@ import type { PostgresError } from "./PostgresError.ts"
 import { endsSession, fromSqlError } from "./PostgresError.ts"
 
 /** Where and as whom to connect; the fields are `@effect/sql-pg`'s. */
-export type Address = Pick<
-  PgConnection.Config,
-  | "url"
-  | "host"
-  | "port"
-  | "path"
-  | "database"
-  | "username"
-  | "ssl"
-  | "connectTimeout"
-  | "keepAlive"
-  | "applicationName"
-> & { readonly password?: Redacted.Redacted | undefined }
+export type Address =
+  & Pick<
+    PgConnection.Config,
+    | "url"
+    | "host"
+    | "port"
+    | "path"
+    | "database"
+    | "username"
+    | "ssl"
+    | "connectTimeout"
+    | "keepAlive"
+    | "applicationName"
+  >
+  & { readonly password?: Redacted.Redacted | undefined }
 
 export interface Statement {
   readonly sql: string
@@ -72,8 +74,12 @@ const planning = {
   enable_seqscan: "off",
   enable_hashjoin: "off",
   enable_mergejoin: "off",
+  enable_bitmapscan: "off",
+  enable_sort: "off",
   jit: "off"
 }
+
+export const COMMIT = "COMMIT"
 
 const command = (sql: string): string => sql.slice(0, 6)
 
@@ -112,7 +118,7 @@ export const open = (address: Address, settings: Settings): Effect.Effect<Sessio
         })
       ))
 
-    return {
+    const session: Session = {
       // Started in one go, they leave in one write.
       send: (statements) => Effect.forEach(statements, ask, { concurrency: "unbounded" }),
       isOver: () => over,
@@ -121,9 +127,8 @@ export const open = (address: Address, settings: Settings): Effect.Effect<Sessio
         return Scope.close(scope, Exit.void)
       })
     }
+    return session
   }).pipe(Effect.mapError(fromSqlError))
-
-export const COMMIT = "COMMIT"
 
 /** The first error among the answers: the later ones are its consequence. */
 export const firstError = (answers: ReadonlyArray<Result.Result<Answer, SqlError>>): SqlError | undefined => {

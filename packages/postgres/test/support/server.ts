@@ -2,7 +2,16 @@
 import type { ChildProcess } from "node:child_process"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { accessSync, chownSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  accessSync,
+  chownSync,
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
@@ -100,7 +109,7 @@ export const makeServer = async (
   const folder = mkdtempSync(join(tmpdir(), "cycles-postgres-"))
   const secret = join(folder, "password")
   writeFileSync(secret, PASSWORD)
-  if (as !== undefined) for (const path of [folder, secret]) chownSync(path, as.uid, as.gid)
+  if (as !== undefined) { for (const path of [folder, secret]) chownSync(path, as.uid, as.gid) }
   const data = join(folder, "data")
   const made = spawnSync(
     join(bin, "initdb"),
