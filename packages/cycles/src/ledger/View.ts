@@ -384,6 +384,11 @@ export class View {
     this.newActs.push(act)
   }
 
+  /** Whether a command before may have changed by what the next ones are decided. */
+  get hasChangedDocuments(): boolean {
+    return this.changedDocuments.size > 0 || this.removedDocuments.size > 0
+  }
+
   get isChanged(): boolean {
     return this.newRecords.length > 0 || this.newEntries.length > 0 || this.newEvents.length > 0 ||
       this.newActs.length > 0 || this.changedTenants.size > 0 || this.changedCounters.size > 0 ||
