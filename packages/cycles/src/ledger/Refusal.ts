@@ -19,7 +19,12 @@ import type { JsonObject } from "../protocol/Metrics.ts"
  * @since 0.1.0
  */
 export interface Refusal {
-  readonly code: ErrorCode | "BUDGET_NOT_FOUND"
+  readonly code:
+    | ErrorCode
+    | "BUDGET_NOT_FOUND"
+    | "ACTION_QUOTA_EXCEEDED"
+    | "ACTION_KIND_DENIED"
+    | "ACTION_KIND_NOT_ALLOWED"
   readonly field?: string
   readonly reason?: string
   readonly scope?: string

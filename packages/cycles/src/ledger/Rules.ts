@@ -5,7 +5,7 @@
  * else; a store only loads and writes rows.
  *
  * The order of refusals, first one wins: the request's shape, the tenant (by id: unknown, then another tenant's), a
- * repeated key, the reservation's state, the unit, the budgets from the widest scope to the narrowest.
+ * repeated key, the reservation's state, the policy that applies, the unit, the budgets from the widest scope to the narrowest.
  *
  * @since 0.1.0
  */
@@ -14,6 +14,8 @@ import { decideCreate, decideFund, decideReadLimits, decideUpdate } from "./rule
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
 import * as Limits from "./rules/Limits.ts"
+import { policyKeys } from "./rules/Policies.ts"
+import { decideCreatePolicy, decideDeletePolicy, decideUpdatePolicy } from "./rules/PolicyCommands.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
 import type { Missing, View } from "./View.ts"
@@ -33,6 +35,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       for (const scope of command.scopes) missing.scope(scope)
       const { unit } = command._tag === "Decide" ? command.request.estimate : command.request.actual
       Limits.wantAll(view, command.scopes, unit, now, missing)
+      if (command._tag === "Decide") policyKeys(command, view, missing, now)
       return
     }
     case "Reserve": {
@@ -41,6 +44,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       if (first !== undefined) missing.reservation(first)
       for (const scope of command.scopes) missing.scope(scope)
       Limits.wantAll(view, command.scopes, command.request.estimate.unit, now, missing)
+      policyKeys(command, view, missing, now)
       return
     }
     case "Commit":
@@ -77,6 +81,9 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       missing.scope(command.scope)
       Limits.wantAll(view, [command.scope], command.unit, now, missing)
       return
+    case "CreatePolicy":
+    case "UpdatePolicy":
+    case "DeletePolicy":
     case "Sweep":
       return
   }
@@ -112,6 +119,12 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideReadLimits(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
+    case "CreatePolicy":
+      return decideCreatePolicy(view, command, now)
+    case "UpdatePolicy":
+      return decideUpdatePolicy(view, command, now)
+    case "DeletePolicy":
+      return decideDeletePolicy(view, command)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
   }

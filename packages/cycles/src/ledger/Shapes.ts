@@ -112,6 +112,7 @@ export const budgetRow = (
     metadata: undefined,
     createdAtMs: 0,
     updatedAtMs: 0,
-    lastDenial: undefined
+    lastDenial: undefined,
+    pace: undefined
   })
 }

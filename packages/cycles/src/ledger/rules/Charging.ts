@@ -5,13 +5,13 @@
  */
 import * as Result from "effect/Result"
 import type { EventReply } from "../../protocol/Event.ts"
-import { DEFAULT_OVERAGE_POLICY } from "../../protocol/Reserve.ts"
 import * as Charge from "../Charge.ts"
 import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked, budgetsFor } from "./Admission.ts"
 import type { Command, Verdict } from "./Command.ts"
 import * as Limits from "./Limits.ts"
+import { overageOf, policyOf } from "./Policies.ts"
 import { done, KEEP_SETTLED_MS, pairs, refused, replay, shown } from "./Verdict.ts"
 
 /** Specification: operation `createEvent`. Debt and an over-limit flag do not refuse what has already happened. */
@@ -20,10 +20,15 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
   const again = replay(view, command, now)
   if (again !== undefined) return again
   const { actual } = request
-  const policy = request.overagePolicy ?? DEFAULT_OVERAGE_POLICY
   const found = budgetsFor(view, scopes, actual.unit)
   if (Result.isFailure(found)) return refused(found.failure)
   const rows = found.success
+  const policy = overageOf(
+    request.overagePolicy,
+    policyOf(view, cause.tenant, scopes, now),
+    rows,
+    view.tenant(cause.tenant)?.profile
+  )
   for (const row of rows) {
     const status = blocked(row)
     if (status !== undefined) return refused(status)

@@ -23,12 +23,14 @@ import type {
   IdempotencyRow,
   LedgerEvent,
   Limit,
+  PolicyRow,
   RecordKey,
   Reply,
   ReservationRow,
   TenantProfile,
   Window
 } from "../Model.ts"
+import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
 
 /**
@@ -202,6 +204,9 @@ export type Command =
     readonly limits: ReadonlyArray<Limit> | undefined
   }
   | { readonly _tag: "ReadLimits"; readonly cause: Cause; readonly scope: string; readonly unit: Unit }
+  | { readonly _tag: "CreatePolicy"; readonly cause: Cause; readonly policy: PolicyRow }
+  | { readonly _tag: "UpdatePolicy"; readonly cause: Cause; readonly id: string; readonly change: PolicyChange }
+  | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
 
 /**
@@ -265,7 +270,7 @@ export interface Change {
 export type Verdict =
   | {
     readonly _tag: "Done"
-    readonly reply: Reply | ReservationRecord | Balance | ReadonlyArray<LimitState> | undefined
+    readonly reply: Reply | ReservationRecord | Balance | ReadonlyArray<LimitState> | PolicyRow | undefined
     readonly changes: ReadonlyArray<Change>
     readonly record: IdempotencyRow | undefined
   }

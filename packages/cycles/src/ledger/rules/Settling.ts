@@ -150,7 +150,7 @@ export const decideExtend = (view: View, command: Command & { readonly _tag: "Ex
   if (now > row.expiresAtMs) {
     return refused({ code: "RESERVATION_EXPIRED", reason: `its lease ended at ${row.expiresAtMs}` })
   }
-  if (row.extensions >= maxExtensions) {
+  if (row.extensions >= (row.maxExtensions ?? maxExtensions)) {
     return refused({ code: "MAX_EXTENSIONS_EXCEEDED", reason: `it was extended ${row.extensions} times` })
   }
   const expiresAtMs = row.expiresAtMs + request.extendByMs
