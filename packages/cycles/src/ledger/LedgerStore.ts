@@ -11,7 +11,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { BalancesQuery } from "../protocol/Balance.ts"
 import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
-import type { BudgetRow, Entry, ReservationRow } from "./Model.ts"
+import type { Act, BudgetRow, CounterRow, Document, Entry, LedgerEvent, ReservationRow, TenantRow } from "./Model.ts"
 import type { Keys, View, Writes } from "./View.ts"
 
 /**
@@ -57,7 +57,7 @@ export interface LedgerTx {
   readonly now: number
   /** Loads the rows of some keys into the view; every key is answered, with nothing where there is nothing. */
   readonly load: (keys: Keys, view: View) => Effect.Effect<void, StoreError>
-  /** Writes the net changes of the transaction; called at most once, before any list. */
+  /** Writes the net changes of the transaction; called at most once. Loads come before it, lists before or after it. */
   readonly write: (writes: Writes) => Effect.Effect<void, StoreError>
   /** The tenant's budgets with all of the query's segments, by scope and unit, from `page.after`. */
   readonly budgets: (
@@ -73,6 +73,28 @@ export interface LedgerTx {
   ) => Effect.Effect<ReadonlyArray<ReservationRow>, StoreError>
   /** The tenant's entries numbered above `after`, in order. */
   readonly entries: (tenant: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Entry>, StoreError>
+  /** The tenant's events numbered above `after`, in order. */
+  readonly events: (
+    tenant: string,
+    after: number,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<LedgerEvent>, StoreError>
+  /** The tenant's governance acts numbered above `after`, in order. */
+  readonly acts: (tenant: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Act>, StoreError>
+  /** The tenant's counters with `from ≤ id < to`, by id, compared by code unit. */
+  readonly counters: (
+    tenant: string,
+    from: string,
+    to: string,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<CounterRow>, StoreError>
+  /** The tenant's documents of a kind with ids above `after` (the empty text for the first page), by id. */
+  readonly documents: (
+    tenant: string,
+    kind: Document["_tag"],
+    after: string,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<Document>, StoreError>
 }
 
 /**
@@ -97,7 +119,13 @@ export interface Operations {
   ) => Effect.Effect<A, StoreError>
   /** Tenants that have a reservation whose grace has ended; at most `limit`. */
   readonly dueTenants: (limit: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
-  /** Drops records and reservations that were kept as long as promised. Returns how many. */
+  /** Tenants with names above `after` (the empty text for the first page), by name. */
+  readonly tenants: (after: string, limit: number) => Effect.Effect<ReadonlyArray<TenantRow>, StoreError>
+  /** Tenants that have events above their `deliveredEvent`; at most `limit`. */
+  readonly undelivered: (limit: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  /** A document of whatever tenant, by its id; to learn whose an API key is before anything is done in that tenant's name. */
+  readonly find: (kind: Document["_tag"], id: string) => Effect.Effect<Document | undefined, StoreError>
+  /** Drops records, counters and reservations that were kept as long as promised. Returns how many. */
   readonly prune: Effect.Effect<number, StoreError>
 }
 

@@ -13,8 +13,21 @@ import type { ReservationId } from "../protocol/Ids.ts"
 import type { Operations, Page } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as Listing from "./Listing.ts"
-import type { BudgetRow, Entry, IdempotencyRow, ReservationRow, TenantRow } from "./Model.ts"
-import { deadline } from "./Model.ts"
+import type {
+  Act,
+  ApiKeyRow,
+  BudgetRow,
+  CounterRow,
+  Document,
+  DocumentKey,
+  Entry,
+  IdempotencyRow,
+  LedgerEvent,
+  PolicyRow,
+  ReservationRow,
+  TenantRow
+} from "./Model.ts"
+import { deadline, emptyTenant } from "./Model.ts"
 import type { Keys, View, Writes } from "./View.ts"
 import { replaceUnit } from "./View.ts"
 
@@ -61,16 +74,51 @@ class DueIndex {
   }
 }
 
+/** Rows of a log with numbers above `after`: they stand in order, so a search by halves finds the first. */
+const above = <A extends { readonly number: number }>(
+  log: ReadonlyArray<A>,
+  after: number,
+  limit: number
+): ReadonlyArray<A> => {
+  let from = 0
+  for (let to = log.length; from < to;) {
+    const middle = (from + to) >> 1
+    if ((log[middle]?.number ?? 0) > after) to = middle
+    else from = middle + 1
+  }
+  return log.slice(from, from + limit)
+}
+
+/** A log without its rows up to a number. */
+const without = <A extends { readonly number: number }>(log: Array<A>, upTo: number): Array<A> => {
+  let kept = 0
+  while (kept < log.length && (log[kept]?.number ?? 0) <= upTo) kept++
+  return kept === 0 ? log : log.slice(kept)
+}
+
+/** Adds an entry in order: at the end, but for the opening entries of a folded history. */
+const insert = (log: Array<Entry>, entry: Entry): void => {
+  let at = log.length
+  while (at > 0 && (log[at - 1]?.number ?? 0) > entry.number) at--
+  if (at === log.length) log.push(entry)
+  else log.splice(at, 0, entry)
+}
+
 /** Everything one tenant has. */
 class TenantSpace {
   row: TenantRow
   readonly scopes = new Set<string>()
   readonly reservations = new Map<ReservationId, ReservationRow>()
-  readonly entries: Array<Entry> = []
+  entries: Array<Entry> = []
+  events: Array<LedgerEvent> = []
+  acts: Array<Act> = []
+  readonly counters = new Map<string, CounterRow>()
+  readonly policies = new Map<string, PolicyRow>()
+  readonly apiKeys = new Map<string, ApiKeyRow>()
   readonly due = new DueIndex()
 
   constructor(tenant: string) {
-    this.row = { tenant, lastTimeMs: 0, lastEntry: 0 }
+    this.row = emptyTenant(tenant)
   }
 }
 
@@ -93,14 +141,39 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
     return space
   }
 
+  const documentsOf = (tenant: string, kind: Document["_tag"]): ReadonlyMap<string, Document> => {
+    const space = spaceOf(tenant)
+    return kind === "policy" ? space.policies : space.apiKeys
+  }
+
+  const putDocument = (row: Document): void => {
+    if (row._tag === "policy") spaceOf(row.tenant).policies.set(row.id, row)
+    else spaceOf(row.tenant).apiKeys.set(row.id, row)
+  }
+
+  const removeDocument = ({ id, kind, tenant }: DocumentKey): void => {
+    if (kind === "policy") spaceOf(tenant).policies.delete(id)
+    else spaceOf(tenant).apiKeys.delete(id)
+  }
+
   const load = (keys: Keys, view: View, now: number): void => {
     for (const tenant of keys.tenants) {
       const space = spaceOf(tenant)
-      view.loadedTenant(space.row, space.due.due(now))
+      view.loadedTenant(space.row, space.due.due(now), Array.from(space.policies.values()))
+    }
+    for (const tenant of keys.wholes) {
+      const space = spaceOf(tenant)
+      view.loadedWhole(tenant, {
+        budgets: Array.from(space.scopes).flatMap((scope) => budgets.get(scope) ?? []),
+        open: Array.from(space.reservations.values()).filter((row) => row.status === "ACTIVE"),
+        apiKeys: Array.from(space.apiKeys.values())
+      })
     }
     for (const scope of keys.scopes) view.loadedScope(scope, budgets.get(scope) ?? [])
     for (const id of keys.reservations) view.loadedReservation(id, owners.get(id)?.reservations.get(id))
     for (const key of keys.records) view.loadedRecord(key, records.get(key.id))
+    for (const { id, tenant } of keys.counters) view.loadedCounter(tenant, id, spaceOf(tenant).counters.get(id))
+    for (const key of keys.documents) view.loadedDocument(key, documentsOf(key.tenant, key.kind).get(key.id))
   }
 
   const write = (writes: Writes): void => {
@@ -118,7 +191,24 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
       space.reservations.set(row.id, row)
     }
     for (const row of writes.records) records.set(row.id, row)
-    for (const entry of writes.entries) spaceOf(entry.tenant).entries.push(entry)
+    for (const row of writes.counters) spaceOf(row.tenant).counters.set(row.id, row)
+    for (const row of writes.documents) putDocument(row)
+    for (const key of writes.removed) removeDocument(key)
+    for (const [tenant, upTo] of writes.foldedEntries) {
+      const space = spaceOf(tenant)
+      space.entries = without(space.entries, upTo)
+    }
+    for (const [tenant, upTo] of writes.droppedEvents) {
+      const space = spaceOf(tenant)
+      space.events = without(space.events, upTo)
+    }
+    for (const [tenant, upTo] of writes.droppedActs) {
+      const space = spaceOf(tenant)
+      space.acts = without(space.acts, upTo)
+    }
+    for (const entry of writes.entries) insert(spaceOf(entry.tenant).entries, entry)
+    for (const event of writes.events) spaceOf(event.tenant).events.push(event)
+    for (const act of writes.acts) spaceOf(act.tenant).acts.push(act)
   }
 
   const pageOf = (rows: ReadonlyArray<BudgetRow>, page: Page) => {
@@ -159,7 +249,23 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
                 .slice(0, page.limit)
                 .map(({ row }) => row)
             }),
-          entries: (tenant, after, limit) => Effect.sync(() => spaceOf(tenant).entries.slice(after, after + limit))
+          entries: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).entries, after, limit)),
+          events: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).events, after, limit)),
+          acts: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).acts, after, limit)),
+          counters: (tenant, from, to, limit) =>
+            Effect.sync(() =>
+              Array.from(spaceOf(tenant).counters.values())
+                .filter(({ id }) => id >= from && id < to)
+                .sort((a, b) => a.id < b.id ? -1 : 1)
+                .slice(0, limit)
+            ),
+          documents: (tenant, kind, after, limit) =>
+            Effect.sync(() =>
+              Array.from(documentsOf(tenant, kind).values())
+                .filter(({ id }) => id > after)
+                .sort((a, b) => a.id < b.id ? -1 : 1)
+                .slice(0, limit)
+            )
         })
       })),
     dueTenants: (limit) =>
@@ -171,9 +277,39 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
         }
         return names
       }),
+    tenants: (after, limit) =>
+      Effect.sync(() =>
+        Array.from(tenants.values(), (space) => space.row)
+          .filter((row) => row.tenant > after)
+          .sort((a, b) => a.tenant < b.tenant ? -1 : 1)
+          .slice(0, limit)
+      ),
+    undelivered: (limit) =>
+      Effect.sync(() => {
+        const names: Array<string> = []
+        for (const { row } of tenants.values()) {
+          if (names.length === limit) break
+          if (row.lastEvent > row.deliveredEvent) names.push(row.tenant)
+        }
+        return names
+      }),
+    find: (kind, id) =>
+      Effect.sync(() => {
+        for (const tenant of tenants.keys()) {
+          const found = documentsOf(tenant, kind).get(id)
+          if (found !== undefined) return found
+        }
+        return undefined
+      }),
     prune: Effect.map(Clock.currentTimeMillis, (now) => {
       let dropped = 0
       for (const space of tenants.values()) {
+        for (const [id, row] of space.counters) {
+          if (now > row.keepUntilMs) {
+            space.counters.delete(id)
+            dropped++
+          }
+        }
         for (const [id, row] of space.reservations) {
           if (row.status !== "ACTIVE" && now > (row.finalizedAtMs ?? deadline(row)) + KEEP_SETTLED_MS) {
             space.reservations.delete(id)

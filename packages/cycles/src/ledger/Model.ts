@@ -28,12 +28,12 @@ import type { Subject } from "../protocol/Subject.ts"
 export type BudgetStatus = "ACTIVE" | "FROZEN" | "CLOSED"
 
 /**
- * One budget: an allocation on a scope in one unit. What remains is derived, see {@link remaining}.
+ * What a budget stands at: the figures its entries record, and whose fold they are.
  *
  * @category models
  * @since 0.1.0
  */
-export interface BudgetRow {
+export interface Figures {
   readonly tenant: string
   readonly scope: string
   readonly unit: Unit
@@ -45,6 +45,76 @@ export interface BudgetRow {
   /** Set when a charge was capped because less was there; see {@link isOverLimit}. */
   readonly capped: boolean
   readonly status: BudgetStatus
+  /** The number of the last entry that changed the budget; following it from `before` to `before` gives its history. */
+  readonly lastEntry: number
+}
+
+/**
+ * The stretch of time a limit counts in.
+ *
+ * - `calendar`: the day, week (from Monday) or month of a time zone, an IANA name such as `Europe/Berlin`
+ * - `rolling`: the last `lengthMs` milliseconds
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Window =
+  | { readonly _tag: "calendar"; readonly every: "day" | "week" | "month"; readonly timeZone: string }
+  | { readonly _tag: "rolling"; readonly lengthMs: number }
+
+/**
+ * A limit on what may be spent from a budget within a window of time. Its counters are {@link CounterRow}s.
+ *
+ * - `amount`: in the budget's unit
+ * - `rollover`: how much of an unused window at most is added to the next one; nothing when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limit {
+  readonly id: string
+  readonly window: Window
+  readonly amount: bigint
+  readonly rollover: bigint | undefined
+}
+
+/**
+ * How fast a budget is spent, in windows of a fixed length counted from the epoch. Twelve windows are a dozen.
+ *
+ * - `window`: the number of the window of the last charge
+ * - `spent`: what that window has seen so far
+ * - `dozen`: what the earlier windows of its dozen saw
+ * - `dozenBefore`: what the dozen before saw
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pace {
+  readonly window: number
+  readonly spent: bigint
+  readonly dozen: bigint
+  readonly dozenBefore: bigint
+}
+
+/**
+ * One budget: an allocation on a scope in one unit, and its limits. What remains is derived, see {@link remaining}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetRow extends Figures {
+  /** Chosen by whoever opened it, so that opening it twice by the same command is opening it once. */
+  readonly id: string
+  readonly limits: ReadonlyArray<Limit>
+  /** The overage policy of holds on this budget that name none; the tenant's when not given. */
+  readonly overagePolicy: OveragePolicy | undefined
+  readonly metadata: JsonObject | undefined
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+  /** The number of the event that says why a hold on a path through this budget was last denied. */
+  readonly lastDenial: number | undefined
+  /** How fast it is spent; not known before the first charge. */
+  readonly pace: Pace | undefined
 }
 
 /**
@@ -53,7 +123,7 @@ export interface BudgetRow {
  * @category getters
  * @since 0.1.0
  */
-export const remaining = (row: BudgetRow): bigint => row.allocated - row.spent - row.reserved - row.debt
+export const remaining = (row: Figures): bigint => row.allocated - row.spent - row.reserved - row.debt
 
 /**
  * Whether a budget takes no new reservations until someone reconciles it: a charge was capped, or its debt is above its overdraft
@@ -64,7 +134,7 @@ export const remaining = (row: BudgetRow): bigint => row.allocated - row.spent -
  * @category predicates
  * @since 0.1.0
  */
-export const isOverLimit = (row: BudgetRow): boolean =>
+export const isOverLimit = (row: Figures): boolean =>
   row.capped || (row.overdraftLimit > 0n && row.debt > row.overdraftLimit)
 
 /**
@@ -90,7 +160,13 @@ export interface ReservationRow {
   readonly expiresAtMs: number
   readonly gracePeriodMs: number
   readonly extensions: number
+  /** How often it may be extended, where its tenant or a policy says so. */
+  readonly maxExtensions: number | undefined
   readonly caps: Caps | undefined
+  /** The policy that applied when the hold was taken. */
+  readonly policyId: string | undefined
+  /** The counters of the windows the hold counts in, by id: those of its creation, whenever it is settled. */
+  readonly windows: ReadonlyArray<string>
   readonly metadata: JsonObject | undefined
   readonly charged: AnyAmount | undefined
   readonly metrics: Metrics | undefined
@@ -194,6 +270,7 @@ export type EntryKind =
   | "RESET"
   | "RESET_SPENT"
   | "REPAY_DEBT"
+  | "OPENING"
 
 /**
  * One budget before and after a change; `before` is absent when the budget was created.
@@ -201,9 +278,9 @@ export type EntryKind =
  * @category models
  * @since 0.1.0
  */
-export interface BudgetChange {
-  readonly before: BudgetRow | undefined
-  readonly after: BudgetRow
+export interface FiguresChange {
+  readonly before: Figures | undefined
+  readonly after: Figures
 }
 
 /**
@@ -226,11 +303,37 @@ export interface Entry {
   readonly metrics: Metrics | undefined
   readonly requestId: string | undefined
   readonly traceId: string | undefined
-  readonly changes: ReadonlyArray<BudgetChange>
+  readonly changes: ReadonlyArray<FiguresChange>
 }
 
 /**
- * One tenant: the time of its last change, so that time never runs backwards for it, and the number of its last entry.
+ * What is known of a tenant that was registered. A tenant that was not has budgets and nothing else to say.
+ *
+ * Times are Unix milliseconds. What the defaults leave out is the protocol's.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `Tenant`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TenantProfile {
+  readonly name: string
+  readonly status: "ACTIVE" | "SUSPENDED" | "CLOSED"
+  readonly parent: string | undefined
+  readonly overagePolicy: OveragePolicy | undefined
+  readonly defaultTtlMs: number | undefined
+  readonly maxTtlMs: number | undefined
+  readonly maxExtensions: number | undefined
+  readonly metadata: JsonObject | undefined
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+  readonly suspendedAtMs: number | undefined
+  readonly closedAtMs: number | undefined
+}
+
+/**
+ * One tenant: the time of its last change, so that time never runs backwards for it, and the numbers of its last entry, event
+ * and act.
  *
  * @category models
  * @since 0.1.0
@@ -239,4 +342,194 @@ export interface TenantRow {
   readonly tenant: string
   readonly lastTimeMs: number
   readonly lastEntry: number
+  readonly lastEvent: number
+  /** The last event that was handed on; those above it wait in the outbox. */
+  readonly deliveredEvent: number
+  readonly lastAct: number
+  readonly profile: TenantProfile | undefined
+}
+
+/**
+ * A tenant nothing is known of yet.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const emptyTenant = (tenant: string): TenantRow => ({
+  tenant,
+  lastTimeMs: 0,
+  lastEntry: 0,
+  lastEvent: 0,
+  deliveredEvent: 0,
+  lastAct: 0,
+  profile: undefined
+})
+
+/**
+ * A count within a tenant: of what a window has seen, of requests in a minute, of steps in a run, of what was spent in an hour.
+ * The id says which and of what time; rows past `keepUntilMs` are dropped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CounterRow {
+  readonly tenant: string
+  readonly id: string
+  /** What is used up for good. */
+  readonly used: bigint
+  /** What open holds may still use. */
+  readonly held: bigint
+  /** What was carried over from the window before. */
+  readonly carried: bigint
+  readonly keepUntilMs: number
+}
+
+/**
+ * A key a caller authenticates with. The secret itself is never kept, only its HMAC under the server's pepper, in hex.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `ApiKey`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKeyRow {
+  readonly _tag: "api_key"
+  readonly tenant: string
+  readonly id: string
+  readonly prefix: string
+  readonly hash: string
+  readonly status: "ACTIVE" | "REVOKED"
+  readonly name: string
+  readonly description: string | undefined
+  readonly permissions: ReadonlyArray<string>
+  /** Scopes the key is restricted to; none means all of its tenant's. */
+  readonly scopeFilter: ReadonlyArray<string>
+  readonly metadata: JsonObject | undefined
+  readonly createdAtMs: number
+  readonly expiresAtMs: number
+  readonly revokedAtMs: number | undefined
+  readonly revokedReason: string | undefined
+}
+
+/**
+ * What a budget's state does to the caps of an ALLOW: below `belowShare` of the allocation (0 to 1) these caps apply too.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StateCaps {
+  readonly belowShare: number
+  readonly caps: Caps
+}
+
+/**
+ * A rule about the holds of matching scopes.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `Policy`; `cycles-governance-extensions-v0.1.26.yaml`, schema
+ * `PolicyExtension`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyRow {
+  readonly _tag: "policy"
+  readonly tenant: string
+  readonly id: string
+  readonly name: string
+  readonly description: string | undefined
+  readonly scopePattern: string
+  readonly priority: number
+  readonly status: "ACTIVE" | "DISABLED"
+  readonly caps: Caps | undefined
+  readonly stateCaps: ReadonlyArray<StateCaps>
+  readonly overagePolicy: OveragePolicy | undefined
+  readonly defaultTtlMs: number | undefined
+  readonly maxTtlMs: number | undefined
+  readonly maxExtensions: number | undefined
+  readonly maxReservationsPerMinute: number | undefined
+  readonly maxCommitsPerMinute: number | undefined
+  /** How many holds one run may take: `dimensions.run_id`, else the workflow. */
+  readonly maxSteps: number | undefined
+  readonly allowedActionKinds: ReadonlyArray<string>
+  readonly deniedActionKinds: ReadonlyArray<string>
+  readonly effectiveFromMs: number | undefined
+  readonly effectiveUntilMs: number | undefined
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
+/**
+ * What is kept of a tenant beside its money, one row each by kind and id.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Document = ApiKeyRow | PolicyRow
+
+/**
+ * Names a document.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DocumentKey {
+  readonly tenant: string
+  readonly kind: Document["_tag"]
+  readonly id: string
+}
+
+/**
+ * A detail of an event or an act: plain values, amounts as `bigint`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Details = {
+  readonly [name: string]: string | number | bigint | boolean | ReadonlyArray<string> | Details | undefined
+}
+
+/**
+ * Something that happened in a tenant's ledger that others may want to know, never altered once written, numbered from 1 per
+ * tenant without gaps.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LedgerEvent {
+  readonly tenant: string
+  readonly number: number
+  readonly atMs: number
+  /** A word of `cycles-governance-admin-v0.1.25.yaml`, schema `EventType`, for example `reservation.denied`. */
+  readonly type: string
+  readonly actor: string
+  readonly scope: string | undefined
+  readonly unit: Unit | undefined
+  readonly reservationId: ReservationId | undefined
+  readonly requestId: string | undefined
+  readonly traceId: string | undefined
+  readonly details: Details
+}
+
+/**
+ * One governance act, done or refused, never altered once written, numbered from 1 per tenant without gaps.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `AuditLogEntry`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Act {
+  readonly tenant: string
+  readonly number: number
+  readonly atMs: number
+  readonly actor: string
+  /** The operation's name in the specification, for example `createBudget`. */
+  readonly operation: string
+  readonly resourceType: string
+  readonly resourceId: string
+  /** The code of the refusal, when the act was refused. */
+  readonly errorCode: string | undefined
+  readonly requestId: string | undefined
+  readonly traceId: string | undefined
+  readonly details: Details
 }

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
-import type { BudgetRow, Entry } from "./Model.ts"
+import type { Entry, Figures } from "./Model.ts"
 
 /**
  * What a verification found. `flaws` is empty when every entry continues where the one before it ended and the last state of
@@ -20,14 +20,14 @@ export interface Verification {
   readonly flaws: ReadonlyArray<string>
 }
 
-const nameOf = (row: BudgetRow): string => `${row.scope} ${row.unit}`
+const nameOf = (row: Figures): string => `${row.scope} ${row.unit}`
 
-const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "capped", "status"] as const
+const fields = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "capped", "status", "lastEntry"] as const
 
 const differences = (
   name: string,
-  folded: BudgetRow | undefined,
-  found: BudgetRow | undefined
+  folded: Figures | undefined,
+  found: Figures | undefined
 ): ReadonlyArray<string> => {
   if (folded === undefined || found === undefined) {
     return folded === found ? [] : [`${name}: ${folded === undefined ? "no entry made it" : "it is missing"}`]
@@ -43,7 +43,7 @@ const differences = (
  * @category combinators
  * @since 0.1.0
  */
-export const fold = (budgets: Map<string, BudgetRow>, entry: Entry, flaws: Array<string>): void => {
+export const fold = (budgets: Map<string, Figures>, entry: Entry, flaws: Array<string>): void => {
   for (const { after, before } of entry.changes) {
     const name = nameOf(after)
     for (const difference of differences(name, budgets.get(name), before)) {
@@ -63,7 +63,7 @@ const PAGE = 1_000
  */
 export const verify = Effect.fnUntraced(
   function*(tx: LedgerTx, tenant: string): Effect.fn.Return<Verification, StoreError> {
-    const folded = new Map<string, BudgetRow>()
+    const folded = new Map<string, Figures>()
     const flaws: Array<string> = []
     let entries = 0
     for (;;) {
@@ -75,10 +75,10 @@ export const verify = Effect.fnUntraced(
       }
       if (page.length < PAGE) break
     }
-    const found = new Map<string, BudgetRow>()
+    const found = new Map<string, Figures>()
     let after: readonly [string, string] | undefined
     for (;;) {
-      const page: ReadonlyArray<BudgetRow> = yield* tx.budgets(tenant, {}, { after, limit: PAGE })
+      const page: ReadonlyArray<Figures> = yield* tx.budgets(tenant, {}, { after, limit: PAGE })
       for (const row of page) found.set(nameOf(row), row)
       const last = page[page.length - 1]
       if (page.length < PAGE || last === undefined) break

@@ -5,23 +5,52 @@
  */
 import type { Unit } from "../protocol/Amount.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
-import type { BudgetRow, Entry, IdempotencyRow, RecordKey, ReservationRow, TenantRow } from "./Model.ts"
+import type {
+  Act,
+  ApiKeyRow,
+  BudgetRow,
+  CounterRow,
+  Document,
+  DocumentKey,
+  Entry,
+  IdempotencyRow,
+  LedgerEvent,
+  PolicyRow,
+  RecordKey,
+  ReservationRow,
+  TenantRow
+} from "./Model.ts"
+
+/**
+ * Names a counter.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CounterKey {
+  readonly tenant: string
+  readonly id: string
+}
 
 /**
  * What a transaction must load, by kind.
  *
- * - `tenants`: their rows, and their ACTIVE reservations whose grace has ended
+ * - `tenants`: their rows, their policies, and their ACTIVE reservations whose grace has ended
+ * - `wholes`: all of a tenant's budgets, ACTIVE reservations and API keys, for tenants that are being closed
  * - `scopes`: the budgets of each scope, in every unit
- * - `reservations`, `records`: one row each
+ * - `reservations`, `records`, `counters`, `documents`: one row each
  *
  * @category models
  * @since 0.1.0
  */
 export interface Keys {
   readonly tenants: ReadonlyArray<string>
+  readonly wholes: ReadonlyArray<string>
   readonly scopes: ReadonlyArray<string>
   readonly reservations: ReadonlyArray<ReservationId>
   readonly records: ReadonlyArray<RecordKey>
+  readonly counters: ReadonlyArray<CounterKey>
+  readonly documents: ReadonlyArray<DocumentKey>
 }
 
 /**
@@ -35,7 +64,18 @@ export interface Writes {
   readonly budgets: ReadonlyArray<BudgetRow>
   readonly reservations: ReadonlyArray<ReservationRow>
   readonly records: ReadonlyArray<IdempotencyRow>
+  readonly counters: ReadonlyArray<CounterRow>
+  readonly documents: ReadonlyArray<Document>
+  readonly removed: ReadonlyArray<DocumentKey>
   readonly entries: ReadonlyArray<Entry>
+  /** Entries up to these numbers are dropped, before new ones are written. */
+  readonly foldedEntries: ReadonlyMap<string, number>
+  /** Events up to these numbers are dropped. */
+  readonly droppedEvents: ReadonlyMap<string, number>
+  /** Governance acts up to these numbers are dropped. */
+  readonly droppedActs: ReadonlyMap<string, number>
+  readonly events: ReadonlyArray<LedgerEvent>
+  readonly acts: ReadonlyArray<Act>
 }
 
 /**
@@ -46,9 +86,13 @@ export interface Writes {
  */
 export class Missing implements Keys {
   readonly tenants: Array<string> = []
+  readonly wholes: Array<string> = []
   readonly scopes: Array<string> = []
   readonly reservations: Array<ReservationId> = []
   readonly records: Array<RecordKey> = []
+  readonly counters: Array<CounterKey> = []
+  readonly documents: Array<DocumentKey> = []
+  private readonly counterNames = new Set<string>()
   private readonly view: View
 
   constructor(view: View) {
@@ -57,7 +101,8 @@ export class Missing implements Keys {
 
   get isEmpty(): boolean {
     return this.tenants.length === 0 && this.scopes.length === 0 && this.reservations.length === 0 &&
-      this.records.length === 0
+      this.records.length === 0 && this.counters.length === 0 && this.documents.length === 0 &&
+      this.wholes.length === 0
   }
 
   tenant(tenant: string): void {
@@ -75,9 +120,40 @@ export class Missing implements Keys {
   record(key: RecordKey): void {
     if (!this.view.knowsRecord(key)) this.records.push(key)
   }
+
+  /** All of a tenant's budgets, ACTIVE reservations and API keys. */
+  whole(tenant: string): void {
+    if (!this.view.knowsWhole(tenant) && !this.wholes.includes(tenant)) this.wholes.push(tenant)
+  }
+
+  counter(tenant: string, id: string): void {
+    const name = counterName(tenant, id)
+    if (this.counterNames.has(name) || this.view.knowsCounter(tenant, id)) return
+    this.counterNames.add(name)
+    this.counters.push({ tenant, id })
+  }
+
+  document(key: DocumentKey): void {
+    if (!this.view.knowsDocument(key)) this.documents.push(key)
+  }
+}
+
+/**
+ * Everything a tenant has that closing it touches.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Whole {
+  readonly budgets: ReadonlyArray<BudgetRow>
+  readonly open: ReadonlyArray<ReservationRow>
+  readonly apiKeys: ReadonlyArray<ApiKeyRow>
 }
 
 const none: ReadonlyArray<never> = []
+
+const counterName = (tenant: string, id: string): string => `${tenant} ${id}`
+const documentName = (key: DocumentKey): string => `${key.tenant} ${key.kind} ${key.id}`
 
 /**
  * What a transaction sees. A store fills it by the `loaded…` methods, with `undefined` or an empty list for what does not
@@ -89,15 +165,27 @@ const none: ReadonlyArray<never> = []
 export class View {
   private readonly tenants = new Map<string, TenantRow>()
   private readonly due = new Map<string, ReadonlyArray<ReservationRow>>()
+  private readonly policies = new Map<string, ReadonlyArray<PolicyRow>>()
+  private readonly wholes = new Map<string, Whole>()
   private readonly budgets = new Map<string, ReadonlyArray<BudgetRow>>()
   private readonly reservations = new Map<ReservationId, ReservationRow | undefined>()
   private readonly records = new Map<string, IdempotencyRow | undefined>()
+  private readonly counters = new Map<string, CounterRow | undefined>()
+  private readonly documents = new Map<string, Document | undefined>()
 
   private readonly changedTenants = new Map<string, TenantRow>()
   private readonly changedBudgets = new Map<string, BudgetRow>()
   private readonly changedReservations = new Map<ReservationId, ReservationRow>()
+  private readonly changedCounters = new Map<string, CounterRow>()
+  private readonly changedDocuments = new Map<string, Document>()
+  private readonly removedDocuments = new Map<string, DocumentKey>()
   private readonly newRecords: Array<IdempotencyRow> = []
   private readonly newEntries: Array<Entry> = []
+  private readonly foldedEntries = new Map<string, number>()
+  private readonly droppedEvents = new Map<string, number>()
+  private readonly droppedActs = new Map<string, number>()
+  private readonly newEvents: Array<LedgerEvent> = []
+  private readonly newActs: Array<Act> = []
 
   knowsTenant(tenant: string): boolean {
     return this.tenants.has(tenant)
@@ -115,10 +203,52 @@ export class View {
     return this.records.has(key.id)
   }
 
-  loadedTenant(row: TenantRow, due: ReadonlyArray<ReservationRow>): void {
+  knowsWhole(tenant: string): boolean {
+    return this.wholes.has(tenant)
+  }
+
+  knowsCounter(tenant: string, id: string): boolean {
+    return this.counters.has(counterName(tenant, id))
+  }
+
+  knowsDocument(key: DocumentKey): boolean {
+    return this.documents.has(documentName(key))
+  }
+
+  loadedTenant(
+    row: TenantRow,
+    due: ReadonlyArray<ReservationRow>,
+    policies: ReadonlyArray<PolicyRow>
+  ): void {
     this.tenants.set(row.tenant, row)
     this.due.set(row.tenant, due)
+    this.policies.set(row.tenant, policies)
     for (const reservation of due) this.reservations.set(reservation.id, reservation)
+  }
+
+  /** Rows that are in the view already stay as they are there. */
+  loadedWhole(tenant: string, whole: Whole): void {
+    this.wholes.set(tenant, whole)
+    const scopes = new Map<string, Array<BudgetRow>>()
+    for (const row of whole.budgets) {
+      const rows = scopes.get(row.scope)
+      if (rows === undefined) scopes.set(row.scope, [row])
+      else rows.push(row)
+    }
+    for (const [scope, rows] of scopes) if (!this.budgets.has(scope)) this.budgets.set(scope, rows)
+    for (const row of whole.open) if (!this.reservations.has(row.id)) this.reservations.set(row.id, row)
+    for (const row of whole.apiKeys) {
+      const name = documentName({ tenant, kind: row._tag, id: row.id })
+      if (!this.documents.has(name)) this.documents.set(name, row)
+    }
+  }
+
+  loadedCounter(tenant: string, id: string, row: CounterRow | undefined): void {
+    this.counters.set(counterName(tenant, id), row)
+  }
+
+  loadedDocument(key: DocumentKey, row: Document | undefined): void {
+    this.documents.set(documentName(key), row)
   }
 
   loadedScope(scope: string, rows: ReadonlyArray<BudgetRow>): void {
@@ -140,6 +270,24 @@ export class View {
   /** The tenant's reservations that were due when the view was loaded. */
   dueOf(tenant: string): ReadonlyArray<ReservationRow> {
     return this.due.get(tenant) ?? none
+  }
+
+  /** The tenant's policies as they were when the view was loaded, with the changes made since. */
+  policiesOf(tenant: string): ReadonlyArray<PolicyRow> {
+    return this.policies.get(tenant) ?? none
+  }
+
+  /** What a tenant had when the view was loaded; look the rows up by their keys for what they are now. */
+  whole(tenant: string): Whole | undefined {
+    return this.wholes.get(tenant)
+  }
+
+  counter(tenant: string, id: string): CounterRow | undefined {
+    return this.counters.get(counterName(tenant, id))
+  }
+
+  document(key: DocumentKey): Document | undefined {
+    return this.documents.get(documentName(key))
   }
 
   /** The budgets of a scope, in every unit. */
@@ -186,8 +334,66 @@ export class View {
     this.newEntries.push(entry)
   }
 
+  putCounter(row: CounterRow): void {
+    const name = counterName(row.tenant, row.id)
+    this.counters.set(name, row)
+    this.changedCounters.set(name, row)
+  }
+
+  putDocument(row: Document): void {
+    const key: DocumentKey = { tenant: row.tenant, kind: row._tag, id: row.id }
+    const name = documentName(key)
+    this.documents.set(name, row)
+    this.changedDocuments.set(name, row)
+    this.removedDocuments.delete(name)
+    if (row._tag === "policy") {
+      this.policies.set(row.tenant, [...this.policiesOf(row.tenant).filter(({ id }) => id !== row.id), row])
+    }
+  }
+
+  removeDocument(key: DocumentKey): void {
+    const name = documentName(key)
+    this.documents.set(name, undefined)
+    this.changedDocuments.delete(name)
+    this.removedDocuments.set(name, key)
+    if (key.kind === "policy") {
+      this.policies.set(key.tenant, this.policiesOf(key.tenant).filter(({ id }) => id !== key.id))
+    }
+  }
+
+  /** Drops a tenant's entries up to a number; what they add up to must be among the new ones. */
+  foldEntries(tenant: string, upTo: number): void {
+    this.foldedEntries.set(tenant, upTo)
+  }
+
+  /** Drops a tenant's events up to a number. */
+  dropEvents(tenant: string, upTo: number): void {
+    this.droppedEvents.set(tenant, upTo)
+  }
+
+  /** Drops a tenant's governance acts up to a number. */
+  dropActs(tenant: string, upTo: number): void {
+    this.droppedActs.set(tenant, upTo)
+  }
+
+  addEvent(event: LedgerEvent): void {
+    this.newEvents.push(event)
+  }
+
+  addAct(act: Act): void {
+    this.newActs.push(act)
+  }
+
+  /** Whether a command before may have changed by what the next ones are decided. */
+  get hasChangedDocuments(): boolean {
+    return this.changedDocuments.size > 0 || this.removedDocuments.size > 0
+  }
+
   get isChanged(): boolean {
-    return this.newRecords.length > 0 || this.newEntries.length > 0
+    return this.newRecords.length > 0 || this.newEntries.length > 0 || this.newEvents.length > 0 ||
+      this.newActs.length > 0 || this.changedTenants.size > 0 || this.changedCounters.size > 0 ||
+      this.changedDocuments.size > 0 || this.removedDocuments.size > 0 || this.foldedEntries.size > 0 ||
+      this.droppedEvents.size > 0 || this.droppedActs.size > 0
   }
 
   /** What has changed since the view was made, net. */
@@ -197,7 +403,15 @@ export class View {
       budgets: Array.from(this.changedBudgets.values()),
       reservations: Array.from(this.changedReservations.values()),
       records: this.newRecords,
-      entries: this.newEntries
+      counters: Array.from(this.changedCounters.values()),
+      documents: Array.from(this.changedDocuments.values()),
+      removed: Array.from(this.removedDocuments.values()),
+      entries: this.newEntries,
+      foldedEntries: this.foldedEntries,
+      droppedEvents: this.droppedEvents,
+      droppedActs: this.droppedActs,
+      events: this.newEvents,
+      acts: this.newActs
     }
   }
 }

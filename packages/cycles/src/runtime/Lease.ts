@@ -41,7 +41,15 @@ export interface Keeper {
   readonly newKey: () => IdempotencyKey
   /** Settles through a journal, where there is one. */
   readonly settling: Settling.Settling | undefined
+  /** Settles a hold and takes another, with nothing in between; where the authority is in this process and can do that. */
+  readonly exchange: Exchange | undefined
 }
+
+/** Charges what was used of a hold, or gives it back where nothing was, and takes another in its place: both or neither. */
+export type Exchange = (
+  held: { readonly id: ReservationId; readonly commit: CommitRequest | undefined },
+  next: ReserveRequest
+) => Effect.Effect<ReserveReply, ReserveError | CommitError>
 
 /** A request with every default filled in. */
 export interface Request {
@@ -132,7 +140,7 @@ export const acquire = (keeper: Keeper, request: Request, restore: Restore): Eff
 const ask = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
   Effect.suspend(() => {
     const wire = toWire(keeper, request)
-    const send = timed(keeper, wire)
+    const send = timed(keeper.authority.reserve(wire))
     const sent = Effect.catch(send, (error) => isLost(error) ? send : Effect.fail(error))
     const abandoned = (exit: Exit.Exit<Timed, ReserveError>): Effect.Effect<void> => {
       if (Exit.isSuccess(exit)) {
@@ -151,14 +159,25 @@ const ask = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<
     })
   })
 
-const timed = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<Timed, ReserveError> =>
+/** Takes a hold in the place of another, where the keeper can. Takes no time, and is not to be interrupted. */
+export const exchange = (
+  keeper: Keeper,
+  exchange: Exchange,
+  request: Request,
+  held: Lease,
+  used: { readonly actual: AnyAmount; readonly report: Report } | undefined
+): Effect.Effect<Lease, AcquireError | CommitError> =>
+  Effect.suspend(() => {
+    const wire = toWire(keeper, request)
+    const commit = used === undefined ? undefined : commitOf(held, used.actual, used.report)
+    return Effect.flatMap(timed(exchange({ id: held.id, commit }, wire)), (answer) => accept(wire, answer))
+  })
+
+const timed = <E>(reserve: Effect.Effect<ReserveReply, E>): Effect.Effect<Timed, E> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     const sentAtMs = monotonicMs(clock)
-    return Effect.map(
-      keeper.authority.reserve(wire),
-      (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) })
-    )
+    return Effect.map(reserve, (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) }))
   })
 
 const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
@@ -275,12 +294,7 @@ export const commit = (
   report: Report | undefined,
   stop: () => void
 ): Effect.Effect<Effect.Effect<Outcome>> => {
-  const request: Types.Mutable<CommitRequest> = {
-    idempotencyKey: IdempotencyKey.make(`commit-${lease.id}`),
-    actual
-  }
-  if (report?.metrics !== undefined) request.metrics = report.metrics
-  if (report?.metadata !== undefined) request.metadata = report.metadata
+  const request = commitOf(lease, actual, report)
   const direct = Effect.onExit(commitOutcome(keeper, lease, request), () => Effect.sync(stop))
   const { settling } = keeper
   return settling === undefined
@@ -290,6 +304,16 @@ export const commit = (
       stop()
       return journaled
     })
+}
+
+const commitOf = (lease: Lease, actual: AnyAmount, report: Report | undefined): CommitRequest => {
+  const request: Types.Mutable<CommitRequest> = {
+    idempotencyKey: IdempotencyKey.make(`commit-${lease.id}`),
+    actual
+  }
+  if (report?.metrics !== undefined) request.metrics = report.metrics
+  if (report?.metadata !== undefined) request.metadata = report.metadata
+  return request
 }
 
 /** Charges what was used, as long as there is hope in this call; without a journal there is nothing after it. */
@@ -344,12 +368,15 @@ export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): De
 export interface Beating {
   /** Why the lease was lost, once it was. */
   lost: Heartbeat.LeaseLost | undefined
+  /** How often the lease was extended. */
+  extensions: number
   readonly fiber: Fiber.Fiber<Heartbeat.LeaseLost>
 }
 
 /** Starts the heartbeat. It does nothing before the fiber that started it first waits. */
-export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Effect.Effect<Beating> =>
-  Effect.map(
+export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Effect.Effect<Beating> => {
+  let beating: Beating | undefined
+  return Effect.map(
     Effect.forkDetach(
       Effect.tap(
         Heartbeat.run({
@@ -360,19 +387,24 @@ export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Ef
           lead: lease.lead,
           receivedAtMs: lease.receivedAtMs,
           expiresAtMs: lease.reply.expiresAtMs,
-          keyPrefix: () => `extend-${keeper.newKey()}`
+          keyPrefix: () => `extend-${keeper.newKey()}`,
+          onExtended: (times) => {
+            if (beating !== undefined) beating.extensions = times
+          }
         }),
         (lost) => policy === "warn" ? Effect.logWarning(lost.message) : Effect.void
       )
     ),
     (fiber) => {
-      const beating: Beating = { lost: undefined, fiber }
+      const started: Beating = { lost: undefined, extensions: 0, fiber }
       fiber.addObserver((exit) => {
-        if (Exit.isSuccess(exit)) beating.lost = exit.value
+        if (Exit.isSuccess(exit)) started.lost = exit.value
       })
-      return beating
+      beating = started
+      return started
     }
   )
+}
 
 /** Whether an exit is the caller being interrupted, and nothing else. */
 export const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>

@@ -21,6 +21,7 @@ import type { Action } from "../protocol/Action.ts"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Denied } from "../protocol/CyclesError.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
 import type { Details } from "./Hold.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -107,6 +108,10 @@ export const given = <U extends Unit>(span: Tracer.Span, details: Details<U>): v
   if (scope !== undefined) span.attribute("cycles.scope", scope)
   span.attribute("cycles.decision", details.decision)
 }
+
+/** Says on the span that the work goes on under another hold. */
+export const renewed = (span: Tracer.Span, clock: Clock.Clock, id: ReservationId): void =>
+  span.event("cycles.renewed", clock.currentTimeNanosUnsafe(), { "cycles.reservation_id": id })
 
 // ---------------------------------------------------------------------------------------------------------------------
 // logs

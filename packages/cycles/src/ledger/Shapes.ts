@@ -1,0 +1,118 @@
+/**
+ * What is wrong with a request before any rule is asked.
+ *
+ * @internal
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { AnyAmount, Unit } from "../protocol/Amount.ts"
+import { Amount } from "../protocol/Amount.ts"
+import { BalancesQuery } from "../protocol/Balance.ts"
+import { DecideRequest } from "../protocol/Decide.ts"
+import { EventRequest } from "../protocol/Event.ts"
+import { ExtendRequest } from "../protocol/Extend.ts"
+import { IdempotencyKey } from "../protocol/Ids.ts"
+import { ReservationsQuery } from "../protocol/ReservationRecord.ts"
+import { ReserveRequest } from "../protocol/Reserve.ts"
+import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
+import * as Shape from "../protocol/Shape.ts"
+import * as CanonicalJson from "./CanonicalJson.ts"
+import * as LimitShape from "./LimitShape.ts"
+import type { BudgetRow } from "./Model.ts"
+import type { Refusal } from "./Refusal.ts"
+import type { BudgetOptions, UpdateRequest } from "./rules/Command.ts"
+import * as ScopePath from "./ScopePath.ts"
+
+const tenantName = /^[a-zA-Z0-9_.-]{1,128}$/
+
+export const invalidTenant = (tenant: string): Refusal | undefined =>
+  tenantName.test(tenant)
+    ? undefined
+    : { code: "INVALID_REQUEST", field: "tenant", reason: "must be 1 to 128 letters, digits, '_', '.' or '-'" }
+
+const FundShape = Schema.Struct({
+  idempotencyKey: IdempotencyKey,
+  scope: Schema.String,
+  operation: Schema.Literals(["CREDIT", "DEBIT", "RESET", "RESET_SPENT", "REPAY_DEBT"]),
+  amount: Amount,
+  spent: Schema.optionalKey(Amount)
+})
+
+export const flaws = {
+  decide: Shape.checker(DecideRequest),
+  reserve: Shape.checker(ReserveRequest),
+  commit: Shape.checker(CommitRequest),
+  release: Shape.checker(ReleaseRequest),
+  extend: Shape.checker(ExtendRequest),
+  event: Shape.checker(EventRequest),
+  balances: Shape.checker(BalancesQuery),
+  reservations: Shape.checker(ReservationsQuery),
+  fund: Shape.checker(FundShape),
+  amount: Shape.checker(Amount)
+}
+
+/** The digest of a request as sent, or a refusal where it holds something JSON has no word for. */
+export const digestOf = (payload: unknown): Result.Result<string, Refusal> => {
+  try {
+    return Result.succeed(CanonicalJson.digest(payload))
+  } catch (cause) {
+    return Result.fail({ code: "INVALID_REQUEST", field: "metadata", reason: String(cause) })
+  }
+}
+
+export const flawedUpdate = (tenant: string, request: UpdateRequest): Refusal | undefined => {
+  const parsed = ScopePath.parse(tenant, request.scope)
+  if (Result.isFailure(parsed)) return parsed.failure
+  const { overdraftLimit, unit } = request
+  return overdraftLimit === undefined
+    ? undefined
+    : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, unit)
+}
+
+/** Constructors refuse what is out of range; an amount made by hand is refused here. */
+const flawedAmount = (field: string, amount: AnyAmount): Refusal | undefined => {
+  const flaw = flaws.amount(amount)
+  return flaw === undefined ? undefined : { code: "INVALID_REQUEST", field, reason: flaw.reason }
+}
+
+const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =>
+  overdraftLimit.unit === unit
+    ? undefined
+    : { code: "INVALID_REQUEST", field: "overdraftLimit", reason: `must be in ${unit}, the unit of the budget` }
+
+export const budgetRow = (
+  tenant: string,
+  id: string,
+  budget: BudgetOptions
+): Result.Result<BudgetRow, Refusal> => {
+  const parsed = ScopePath.parse(tenant, budget.scope)
+  if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
+  const { overdraftLimit, allocated } = budget
+  const flaw = flawedAmount("allocated", allocated) ?? (overdraftLimit === undefined
+    ? undefined
+    : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
+  if (flaw !== undefined) return Result.fail(flaw)
+  const limits = LimitShape.parse(budget.limits, allocated.unit)
+  if (Result.isFailure(limits)) return Result.fail(limits.failure)
+  return Result.succeed({
+    id,
+    tenant,
+    scope: budget.scope,
+    unit: allocated.unit,
+    allocated: allocated.amount,
+    spent: 0n,
+    reserved: 0n,
+    debt: 0n,
+    overdraftLimit: overdraftLimit?.amount ?? 0n,
+    capped: false,
+    status: budget.status ?? "ACTIVE",
+    lastEntry: 0,
+    limits: limits.success ?? [],
+    overagePolicy: undefined,
+    metadata: undefined,
+    createdAtMs: 0,
+    updatedAtMs: 0,
+    lastDenial: undefined,
+    pace: undefined
+  })
+}
