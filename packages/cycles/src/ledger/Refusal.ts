@@ -11,11 +11,9 @@ import type { JsonObject } from "../protocol/Metrics.ts"
 /**
  * Why a command was refused: a code, and what is known of the place.
  *
- * - `limitId`, `window`: the limit that spoke, and what it counts in
- * - `reopensAtMs`: when the same request would fit, if nothing else happens (Unix milliseconds)
- * - `retryAfterMs`: the same, from now
- * - `policyId`: the policy that spoke
- * - `suggestion`: what to do about it, where {@link suggestion} does not know better from the rest
+ * - `retryAfterMs`: after how long the same request would be admitted, if nothing else happens
+ * - `details`: what else is known, in the names of the wire: `policy_id`; `limit_id`, `window` and `reopens_at_ms`; a
+ *   `suggestion`, where {@link suggestion} does not find one in the rest
  *
  * @category models
  * @since 0.1.0
@@ -34,27 +32,28 @@ export interface Refusal {
   readonly requested?: bigint
   readonly remaining?: bigint
   readonly expectedUnits?: ReadonlyArray<Unit>
-  readonly limitId?: string
-  readonly window?: string
-  readonly reopensAtMs?: number
   readonly retryAfterMs?: number
-  readonly policyId?: string
-  readonly suggestion?: string
+  readonly details?: JsonObject
 }
 
 /**
- * What a caller, or whoever looks after the budget, can do about a denial; nothing where the error's own words say it all.
+ * What a caller, or whoever looks after the budget, can do about a refusal; nothing where the error's own words say it all.
  *
  * @category getters
  * @since 0.1.0
  */
 export const suggestion = (refusal: Refusal): string | undefined => {
-  const { code, scope, unit } = refusal
-  if (refusal.suggestion !== undefined) return refusal.suggestion
+  const { code, remaining, requested, scope, unit } = refusal
+  const given = refusal.details?.["suggestion"]
+  if (typeof given === "string") return given
   if (scope === undefined) return undefined
   switch (code) {
     case "BUDGET_EXCEEDED":
-      return suggestMore(refusal, scope)
+      return requested === undefined || remaining === undefined
+        ? undefined
+        : `Credit ${scope} by at least ${requested - remaining} ${unit}, or ${
+          remaining > 0n ? `ask for ${remaining} ${unit} or less` : "wait until running work gives back what it holds"
+        }`
     case "BUDGET_NOT_FOUND":
       return `Create a budget in ${unit} on ${scope} or on a scope above it`
     case "BUDGET_FROZEN":
@@ -70,30 +69,9 @@ export const suggestion = (refusal: Refusal): string | undefined => {
   }
 }
 
-const suggestMore = (refusal: Refusal, scope: string): string | undefined => {
-  const { limitId, remaining, reopensAtMs, requested, unit } = refusal
-  if (requested === undefined || remaining === undefined) return undefined
-  const less = remaining > 0n
-    ? `ask for ${remaining} ${unit} or less`
-    : "wait until running work gives back what it holds"
-  if (limitId === undefined) return `Credit ${scope} by at least ${requested - remaining} ${unit}, or ${less}`
-  const raise = `raise the limit "${limitId}" of ${scope}`
-  if (reopensAtMs === undefined) return `Ask for less at once, or ${raise}; waiting does not help`
-  const wait = `Wait until ${new Date(reopensAtMs).toISOString()}`
-  return remaining > 0n ? `${wait}, ${less}, or ${raise}` : `${wait}, or ${raise}`
-}
-
-/** What an error tells beside its own fields, in the names of the wire. */
 const detailsOf = (refusal: Refusal): JsonObject | undefined => {
-  const known = {
-    limit_id: refusal.limitId,
-    window: refusal.window,
-    reopens_at_ms: refusal.reopensAtMs,
-    policy_id: refusal.policyId,
-    suggestion: suggestion(refusal)
-  }
-  const given = Object.entries(known).filter(([, value]) => value !== undefined)
-  return given.length === 0 ? undefined : Object.fromEntries(given)
+  const suggested = suggestion(refusal)
+  return suggested === undefined ? refusal.details : { ...refusal.details, suggestion: suggested }
 }
 
 /**
@@ -106,15 +84,10 @@ export const toError = (
   refusal: Refusal,
   ids: { readonly requestId?: string | undefined; readonly traceId?: string | undefined }
 ): CyclesError => {
-  const { code, expectedUnits, field, reason, remaining, requested, retryAfterMs, scope, unit } = refusal
+  const { code, expectedUnits, field, ...rest } = refusal
   const details = detailsOf(refusal)
   const context: Context = {
-    ...(reason === undefined ? undefined : { reason }),
-    ...(scope === undefined ? undefined : { scope }),
-    ...(unit === undefined ? undefined : { unit }),
-    ...(requested === undefined ? undefined : { requested }),
-    ...(remaining === undefined ? undefined : { remaining }),
-    ...(retryAfterMs === undefined ? undefined : { retryAfterMs }),
+    ...rest,
     ...(details === undefined ? undefined : { details }),
     ...(ids.requestId === undefined ? undefined : { requestId: ids.requestId }),
     ...(ids.traceId === undefined ? undefined : { traceId: ids.traceId })

@@ -155,18 +155,27 @@ export const refuses = (view: View, row: BudgetRow, requested: bigint, now: numb
   }
   if (worst === undefined) return undefined
   const { at, limit, remaining } = worst
+  const { scope, unit } = row
   const window = Window.format(limit.window)
+  const suggestion = suggest(row, limit, remaining, at)
   return {
     code: "BUDGET_EXCEEDED",
-    scope: row.scope,
-    unit: row.unit,
+    scope,
+    unit,
     requested,
     remaining,
-    limitId: limit.id,
-    window,
-    ...(at === undefined ? undefined : { reopensAtMs: at, retryAfterMs: at - now }),
-    reason: `the limit "${limit.id}" allows ${limit.amount} ${row.unit} per ${window}`
+    reason: `the limit "${limit.id}" allows ${limit.amount} ${unit} per ${window}`,
+    ...(at === undefined
+      ? { details: { limit_id: limit.id, window, suggestion } }
+      : { retryAfterMs: at - now, details: { limit_id: limit.id, window, reopens_at_ms: at, suggestion } })
   }
+}
+
+const suggest = (row: BudgetRow, limit: Limit, remaining: bigint, at: number | undefined): string => {
+  const raise = `raise the limit "${limit.id}" of ${row.scope}`
+  if (at === undefined) return `Ask for less at once, or ${raise}; waiting does not help`
+  const wait = `Wait until ${new Date(at).toISOString()}`
+  return remaining > 0n ? `${wait}, ask for ${remaining} ${row.unit} or less, or ${raise}` : `${wait}, or ${raise}`
 }
 
 /** The counters of some budgets with a hold on them; the reservation remembers their ids. */
