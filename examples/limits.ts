@@ -68,9 +68,12 @@ const program = Effect.gen(function*() {
   yield* standing
 })
 
-await Effect.runPromise(program.pipe(
-  Effect.provide(Layer.provideMerge(Budget.layer({ subject: { agent: "writer" } }), ledger)),
-  Effect.provide(
-    Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Date.parse("2026-11-27T00:00:00Z"))), TestClock.layer())
-  )
+const clock = Layer.provideMerge(
+  Layer.effectDiscard(TestClock.setTime(Date.parse("2026-11-27T00:00:00Z"))),
+  TestClock.layer()
+)
+
+await Effect.runPromise(Effect.provide(
+  program,
+  Budget.layer({ subject: { agent: "writer" } }).pipe(Layer.provideMerge(ledger), Layer.provideMerge(clock))
 ))
