@@ -868,15 +868,23 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     readonly count: () => void
   }
 
+  const expressions = new Map<string, RegExp>()
+
   /** SCOPE PATTERNS: a star is one or more segments, `level:*` any name, and what has no beginning may begin anywhere. */
-  const standsFor = (pattern: string, scope: string): boolean => {
+  const expressionOf = (pattern: string): RegExp => {
+    const known = expressions.get(pattern)
+    if (known !== undefined) return known
     const whole = /^(tenant:|\*)/.test(pattern) ? pattern : `*/${pattern}`
     const source = whole.split("/").map((segment) =>
       segment === "*" ? "[^/]+(/[^/]+)*" : segment.replaceAll(".", "\\.").replace("*", "[^/]+")
     ).join("/")
-    const itself = !holds("policy-below-is-not-itself") && whole.endsWith("/*") && whole.slice(0, -2) === scope
-    return itself || new RegExp(`^${source}$`).test(scope)
+    const expression = new RegExp(`^${source}$`)
+    expressions.set(pattern, expression)
+    return expression
   }
+
+  const standsFor = (pattern: string, scope: string): boolean =>
+    expressionOf(pattern).test(scope) || (!holds("policy-below-is-not-itself") && pattern === `${scope}/*`)
 
   /** "If multiple policies match, highest priority wins." Then the longest pattern, then the lowest id. */
   const policyOf = (
