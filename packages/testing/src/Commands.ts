@@ -46,12 +46,23 @@ import * as ReferenceModel from "./ReferenceModel.ts"
  * - `beyond`: the estimate and the most that remains
  * - `overdraft`: the estimate, the least that remains, and the least room for debt
  * - `debt`, `allocated`: of the first budget concerned
+ * - `limit`: the least that remains of a limit of a budget concerned; what `remaining` is, where none has any
  *
  * @category models
  * @since 0.1.0
  */
 export interface AmountSpec {
-  readonly of: "zero" | "remaining" | "widest" | "estimate" | "cover" | "beyond" | "overdraft" | "debt" | "allocated"
+  readonly of:
+    | "zero"
+    | "remaining"
+    | "widest"
+    | "estimate"
+    | "cover"
+    | "beyond"
+    | "overdraft"
+    | "debt"
+    | "allocated"
+    | "limit"
   readonly plus: bigint
 }
 
@@ -80,14 +91,14 @@ export interface ReservationRef {
 }
 
 /**
- * A budget: the `nth` from the last of the tenant's, or of those that are over limit (best, with something remaining) or in
- * debt (of all of its, when none is), or none there is.
+ * A budget: the `nth` from the last of the tenant's, or of those that are over limit (best, with something remaining), in
+ * debt or have limits (of all of its, when none is), or none there is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BudgetRef {
-  readonly of: "own" | "flagged" | "indebted" | "unknown"
+  readonly of: "own" | "flagged" | "indebted" | "limited" | "unknown"
   readonly nth: number
 }
 
@@ -169,10 +180,20 @@ export type Command =
   | { readonly _tag: "DeletePolicy"; readonly tenant: number; readonly nth: number }
   /** Only ever lowers the limit. */
   | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
-  /** To `ms` from now, or from the end of a lease or of its grace: the `nth` soonest of those that are ACTIVE. */
+  | {
+    readonly _tag: "SetLimits"
+    readonly tenant: number
+    readonly budget: BudgetRef
+    readonly limits: ReadonlyArray<ReferenceModel.Limit>
+  }
+  | { readonly _tag: "Limits"; readonly tenant: number; readonly budget: BudgetRef }
+  /**
+   * To `ms` from now, from the end of a lease or of its grace (the `nth` soonest of those that are ACTIVE), or from a window of a
+   * limit that reopens (the `nth` soonest to).
+   */
   | {
     readonly _tag: "Advance"
-    readonly from: "now" | "expiry" | "grace"
+    readonly from: "now" | "expiry" | "grace" | "window"
     readonly nth: number
     readonly ms: number
   }
@@ -245,9 +266,12 @@ export interface Scenario {
  *
  * - `seededDebt`: budgets that have debt to begin with; without them the rule `debt-without-limit-blocks-reserve` is out of
  *   reach, for debt above a limit of 0 is over limit however else it came about
- * - `limits`: the command `SetLimit`; without it the rule `lowering-the-limit-flags` is out of reach
- * - `policies`: commands that create, change and delete policies
- * - `defaults`: tenants that are registered, with defaults for leases, extensions and overage
+ * - `limits`: the command `SetLimit`, which is about overdrafts; without it the rule `lowering-the-limit-flags` is out of reach
+ * - `windows`: budgets with limits that have windows, and the commands `SetLimits` and `Limits`; without them the rules about
+ *   limits are out of reach
+ * - `policies`: commands that create, change and delete policies; without them the rules about policies are out of reach
+ * - `defaults`: tenants that are registered, with defaults for leases, extensions and overage; without them the rules about
+ *   those are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  *
  * @category models
@@ -258,6 +282,7 @@ export interface Options {
   readonly limits?: boolean
   readonly policies?: boolean
   readonly defaults?: boolean
+  readonly windows?: boolean
   readonly maxExtensions?: number
 }
 
@@ -367,6 +392,29 @@ const keyOf = (draw: Draw): number => oneOf(draw, [[1, draw(3)], [8, draw(10_000
 
 const askingOf = (draw: Draw): Asking => ({ tenant: oneOf(draw, [[6, 0], [2, 1], [1, 2]]), key: keyOf(draw) })
 
+/** In some of these zones a day or a week ends within the scenario's time. */
+const WINDOWS: ReadonlyArray<ReferenceModel.LimitWindow> = [
+  { every: "day", timeZone: "America/New_York" },
+  { rollingMs: 60_000 },
+  { every: "day", timeZone: "UTC" },
+  { every: "week", timeZone: "Asia/Kolkata" },
+  { rollingMs: 100_000 },
+  { every: "month", timeZone: "Europe/Berlin" },
+  { rollingMs: 3_600_000 }
+]
+
+const limitsOf = (draw: Draw): ReadonlyArray<ReferenceModel.Limit> => {
+  const limit = (id: string): ReferenceModel.Limit => {
+    const window = WINDOWS[oneOf(draw, [[6, 0], [6, 1], [2, 2], [2, 3], [2, 4], [1, 5], [1, 6]])] ??
+      { rollingMs: 60_000 }
+    const amount = oneOf(draw, [[3, 40n], [3, 20n], [2, 60n], [2, 100n], [1, INT64_MAX - 50n]])
+    const rollover = oneOf(draw, [[1, undefined], [1, 10n], [1, 15n]])
+    return { id, window, amount, ...("every" in window && given({ rollover })) }
+  }
+  const [a, b] = [limit("a"), limit("b")]
+  return oneOf<ReadonlyArray<ReferenceModel.Limit>>(draw, [[2, [a]], [1, [a, b]]])
+}
+
 const hugeOf = (draw: Draw): bigint =>
   oneOf(draw, [[1, 2n ** 53n + 1n], [1, 2n ** 53n - 1n], [2, INT64_MAX], [1, INT64_MAX - 1n], [1, INT64_MAX - 20n], [
     1,
@@ -409,7 +457,7 @@ const referenceOf = (draw: Draw): ReservationRef => ({
 })
 
 const budgetRefOf = (draw: Draw): BudgetRef => ({
-  of: oneOf(draw, [[8, "own"], [4, "flagged"], [3, "indebted"], [1, "unknown"]]),
+  of: oneOf(draw, [[8, "own"], [4, "flagged"], [3, "indebted"], [2, "limited"], [1, "unknown"]]),
   nth: draw(5)
 })
 
@@ -502,6 +550,8 @@ const commandOf = (draw: Draw, options: Options): Command => {
     [options.policies === false ? 0 : 7, "CreatePolicy"],
     [options.policies === false ? 0 : 4, "UpdatePolicy"],
     [options.policies === false ? 0 : 5, "DeletePolicy"],
+    [options.windows === false ? 0 : 3, "SetLimits"],
+    [options.windows === false ? 0 : 3, "Limits"],
     [4, "Balances"],
     [4, "ReadReservation"],
     [5, "ListReservations"]
@@ -514,7 +564,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        estimate: amountOf(draw, "remaining", "widest"),
+        estimate: amountOf(draw, "remaining", "widest", "limit"),
         kind: draw(KINDS.length)
       }
     case "Reserve":
@@ -523,7 +573,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        estimate: amountOf(draw, "remaining", "remaining", "widest"),
+        estimate: amountOf(draw, "remaining", "limit", "limit", "widest"),
         overagePolicy: policyOf(draw),
         ttlMs: oneOf<number | undefined>(draw, [
           [30, undefined],
@@ -566,7 +616,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        actual: amountOf(draw, "remaining", "widest", "widest", "overdraft"),
+        actual: amountOf(draw, "remaining", "widest", "limit", "overdraft"),
         overagePolicy: policyOf(draw),
         kind: draw(KINDS.length)
       }
@@ -622,8 +672,24 @@ const commandOf = (draw: Draw, options: Options): Command => {
     }
     case "DeletePolicy":
       return { _tag: tag, tenant: asking.tenant, nth: draw(3) }
+    case "SetLimits": {
+      const limits = limitsOf(draw)
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        budget: { ...budgetRefOf(draw), of: oneOf(draw, [[3, "limited"], [1, "own"]]) },
+        limits: oneOf<ReadonlyArray<ReferenceModel.Limit>>(draw, [[5, limits], [1, []]])
+      }
+    }
+    case "Limits":
+      return { _tag: tag, tenant: asking.tenant, budget: { ...budgetRefOf(draw), of: "limited" } }
     case "Advance": {
-      const from = oneOf<"now" | "expiry" | "grace">(draw, [[3, "now"], [5, "expiry"], [5, "grace"]])
+      const from = oneOf<"now" | "expiry" | "grace" | "window">(draw, [
+        [3, "now"],
+        [5, "expiry"],
+        [5, "grace"],
+        [options.windows === false ? 0 : 4, "window"]
+      ])
       const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [2, 70_000]])
       const beside = oneOf(draw, [[3, 0], [4, 1], [2, -1]])
       return { _tag: tag, from, nth: oneOf(draw, [[4, 0], [1, 1]]), ms: from === "now" ? step : beside }
@@ -701,6 +767,8 @@ const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.B
   const overdraftLimit = oneOf(draw, [[5, 0n], [2, 20n], [2, 100n], [1, 5n], [1, INT64_MAX]])
   const status = oneOf<ReferenceModel.BudgetStatus>(draw, [[36, "ACTIVE"], [2, "FROZEN"], [1, "CLOSED"]])
   const debt = oneOf(draw, [[8, 0n], [1, 3n], [1, 10n]])
+  const limits = limitsOf(draw)
+  const isLimited = draw(3) === 0 && options.windows !== false
   const below = BUDGETED[oneOf(draw, [[2, 0], [4, 1], [4, 2], [2, 3], [2, 4], [1, 5], [2, 6]])] ?? ""
   return {
     tenant,
@@ -709,7 +777,8 @@ const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.B
     allocated,
     ...(overdraftLimit > 0n && { overdraftLimit }),
     ...(status !== "ACTIVE" && { status }),
-    ...(options.seededDebt !== false && debt > 0n && { debt })
+    ...(options.seededDebt !== false && debt > 0n && { debt }),
+    ...(isLimited && { limits })
   }
 }
 
@@ -806,8 +875,8 @@ export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenar
   Arbitrary.map(
     Arbitrary.all({
       tenants: Arbitrary.schema(Schema.Literals([2, 3])),
-      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(8, (draw) => budgetOf(draw, options, tenant)))),
-      budgets: Arbitrary.array(fromNumbers(10, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
+      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))),
+      budgets: Arbitrary.array(fromNumbers(20, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
       maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
       defaults: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(12, (draw) => defaultsOf(draw, tenant)))),
       commands: Arbitrary.array(fromNumbers(80, (draw) => commandOf(draw, options)))
@@ -900,7 +969,7 @@ const reversed = <A>(value: A): A =>
  */
 export const makeDriver = (scenario: Scenario): Driver => {
   const model = ReferenceModel.makeModel({ maxExtensions: scenario.maxExtensions })
-  const state = model.initial(scenario.budgets, scenario.defaults)
+  const state = model.initial(scenario.budgets, START_MS, scenario.defaults)
   const history: Array<ReferenceModel.Operation> = []
   let now = START_MS
 
@@ -950,6 +1019,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
     const least = (ns: ReadonlyArray<bigint>): bigint => ns.length === 0 ? 0n : ns.reduce((a, b) => a < b ? a : b)
     const left = budgets.map(ReferenceModel.remaining).map((n) => n < 0n ? 0n : n)
     const most = left.reduce((a, b) => a > b ? a : b, 0n)
+    const limits = budgets.flatMap((b) => model.limits(state, b, now)).map((limit) => limit.remaining)
     const room = budgets.filter((b) => b.overdraftLimit > 0n).map((b) => b.overdraftLimit - b.debt)
     const base = {
       remaining: least(left),
@@ -959,7 +1029,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
       beyond: estimate + most,
       overdraft: estimate + least(left) + least(room),
       debt: budgets[0]?.debt ?? 0n,
-      allocated: budgets[0]?.allocated ?? 0n
+      allocated: budgets[0]?.allocated ?? 0n,
+      limit: least(limits.length > 0 ? limits : left)
     }[spec.of]
     return base + spec.plus < 0n ? 0n : base + spec.plus
   }
@@ -972,7 +1043,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
     const special = {
       own: [],
       flagged: ready.length > 0 ? ready : flagged,
-      indebted: own.filter((b) => b.debt > 0n)
+      indebted: own.filter((b) => b.debt > 0n),
+      limited: own.filter((b) => b.limits.length > 0)
     }[ref.of]
     return nthFromLast(special.length > 0 ? special : own, ref.nth)
   }
@@ -1053,7 +1125,9 @@ export const makeDriver = (scenario: Scenario): Driver => {
       case "Advance": {
         const deadline = (r: ReferenceModel.Reservation): number =>
           r.expiresAtMs + (command.from === "grace" ? r.graceMs : 0)
-        const ends = state.reservations.filter((r) => r.status === "ACTIVE").map(deadline)
+        const ends = (command.from === "window"
+          ? [...model.reopenings(state, now)]
+          : state.reservations.filter((r) => r.status === "ACTIVE").map(deadline))
           .filter((end) => end + command.ms > now).sort((a, b) => a - b)
         const to = (command.from === "now" ? now : ends[command.nth % Math.max(1, ends.length)] ?? now) + command.ms
         if (to > now && to <= LATEST_MS) now = to
@@ -1089,6 +1163,14 @@ export const makeDriver = (scenario: Scenario): Driver => {
         return command._tag === "UpdatePolicy"
           ? [{ _tag: "UpdatePolicy", tenant, id, change: command.change }]
           : [{ _tag: "DeletePolicy", tenant, id }]
+      }
+      case "SetLimits":
+      case "Limits": {
+        const budget = budgetAt(command.tenant, command.budget)
+        if (budget === undefined) return []
+        const { scope, unit } = budget
+        if (command._tag === "Limits") return [{ _tag: "Limits", tenant, scope, unit }]
+        return [{ _tag: "SetLimits", tenant, scope, unit, limits: command.limits }]
       }
       case "Decide":
       case "Reserve":
@@ -1232,7 +1314,7 @@ export const disagreement = (
   model: ReferenceModel.Model,
   options?: { readonly ignore?: ReadonlyArray<string> }
 ): number | undefined => {
-  const state = model.initial(scenario.budgets, scenario.defaults)
+  const state = model.initial(scenario.budgets, START_MS, scenario.defaults)
   const at = entries.findIndex(({ ids, now, operation, outcome }) =>
     !ReferenceModel.agrees(model.apply(state, operation, now, ids), outcome, options)
   )

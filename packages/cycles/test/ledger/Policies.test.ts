@@ -538,7 +538,7 @@ describe("the overage policy", () => {
 
   it("of the narrowest budget that has one counts more than the tenant's, and less than the policy's", () => {
     const budget = (overagePolicy: BudgetRow["overagePolicy"]): BudgetRow => ({
-      ...Result.getOrThrow(budgetRow("acme", "1", { scope: "tenant:acme", allocated: Amount.tokens(1) })),
+      ...Result.getOrThrow(budgetRow("acme", "ledger-1", { scope: "tenant:acme", allocated: Amount.tokens(1) })),
       overagePolicy
     })
     const budgets = [budget("ALLOW_WITH_OVERDRAFT"), budget("REJECT"), budget(undefined)]
