@@ -210,7 +210,7 @@ describe("the ledger and the reference model", () => {
         const { difference } = yield* Effect.provide(inStep(scenario), layerOf(scenario))
         assert.isUndefined(difference, `seed ${seed}: ${print(difference)}`)
       }
-    }))
+    }), 180_000)
 
   it.effect.prop(
     "agree on any command sequence, and the smallest counterexample is shown where they do not",
@@ -235,5 +235,5 @@ describe("the ledger and the reference model", () => {
         }
       }
       assert.deepStrictEqual(Array.from(unbroken), [])
-    }))
+    }), 180_000)
 })
