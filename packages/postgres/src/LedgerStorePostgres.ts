@@ -22,6 +22,7 @@
  *
  * @since 0.1.0
  */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import type { LedgerTx, Operations } from "effect-cycles/ledger/LedgerStore"
 import { LedgerStore, StoreError } from "effect-cycles/ledger/LedgerStore"
 import type { TenantRow } from "effect-cycles/ledger/Model"
@@ -32,6 +33,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -41,7 +43,7 @@ import { migrate } from "./Migrating.ts"
 import { integer, plain, texts } from "./Parameters.ts"
 import { endsSession, fromSqlError, PostgresError, sqlState } from "./PostgresError.ts"
 import * as Rows from "./Rows.ts"
-import type { Address, Answer, Row, Session, Settings, Statement } from "./Session.ts"
+import type { Answer, Row, Session, Settings, Statement } from "./Session.ts"
 import { COMMIT, firstError, open, rowsOf, statement } from "./Session.ts"
 import { statements, TIME } from "./Tables.ts"
 
@@ -66,7 +68,22 @@ import { statements, TIME } from "./Tables.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Address {
+export interface Options extends
+  Pick<
+    PgConnection.Config,
+    | "url"
+    | "host"
+    | "port"
+    | "path"
+    | "database"
+    | "username"
+    | "ssl"
+    | "connectTimeout"
+    | "keepAlive"
+    | "applicationName"
+  >
+{
+  readonly password?: Redacted.Redacted | undefined
   readonly schema?: string | undefined
   readonly lanes?: number | undefined
   readonly clock?: "database" | "program" | undefined
