@@ -20,6 +20,7 @@ export * as Ledger from "./ledger/Ledger.ts"
 export * as LedgerStore from "./ledger/LedgerStore.ts"
 export * as LedgerStoreMemory from "./ledger/LedgerStoreMemory.ts"
 export * as RowJson from "./ledger/RowJson.ts"
+export * as Window from "./ledger/Window.ts"
 
 // the vocabulary
 export * as Action from "./protocol/Action.ts"

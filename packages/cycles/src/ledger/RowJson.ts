@@ -50,6 +50,7 @@ import type {
   LedgerEvent,
   Limit,
   Operation,
+  Pace,
   PolicyRow,
   Reply,
   ReservationRow,
@@ -262,10 +263,31 @@ type BudgetJson = readonly [
   metadata: Free,
   createdAtMs: number,
   updatedAtMs: number,
-  lastDenial: number | Absent
+  lastDenial: number | Absent,
+  id: string,
+  pace: PaceJson | Absent
 ]
 
 const none: ReadonlyArray<never> = []
+
+type PaceJson = readonly [window: number, spent: string, dozen: string, dozenBefore: string]
+
+const paceJson = ({ dozen, dozenBefore, spent, window }: Pace): PaceJson => [
+  window,
+  spent.toString(),
+  dozen.toString(),
+  dozenBefore.toString()
+]
+
+const unpace = (members: PaceJson | Absent): Pace | undefined =>
+  members === null || members === undefined
+    ? undefined
+    : {
+      window: members[0],
+      spent: BigInt(members[1]),
+      dozen: BigInt(members[2]),
+      dozenBefore: BigInt(members[3])
+    }
 
 const limitJson = (limit: Limit): LimitJson => [
   limit.id,
@@ -304,13 +326,16 @@ export const budget: RowCodec<BudgetRow> = {
       free(row.metadata),
       row.createdAtMs,
       row.updatedAtMs,
-      row.lastDenial
+      row.lastDenial,
+      row.id,
+      row.pace === undefined ? undefined : paceJson(row.pace)
     ]
     return JSON.stringify([VERSION, ...members])
   },
   decode: (text) => {
     const members = read<BudgetJson>(text)
     return {
+      id: members[18],
       tenant: members[1],
       scope: members[2],
       unit: members[3],
@@ -327,7 +352,8 @@ export const budget: RowCodec<BudgetRow> = {
       metadata: unfree(members[14]),
       createdAtMs: members[15],
       updatedAtMs: members[16],
-      lastDenial: members[17] ?? undefined
+      lastDenial: members[17] ?? undefined,
+      pace: unpace(members[19])
     }
   }
 }

@@ -17,6 +17,7 @@ import { ReserveRequest } from "../protocol/Reserve.ts"
 import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import * as Shape from "../protocol/Shape.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
+import * as LimitShape from "./LimitShape.ts"
 import type { BudgetRow } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { BudgetOptions, UpdateRequest } from "./rules/Command.ts"
@@ -79,7 +80,11 @@ const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =
     ? undefined
     : { code: "INVALID_REQUEST", field: "overdraftLimit", reason: `must be in ${unit}, the unit of the budget` }
 
-export const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<BudgetRow, Refusal> => {
+export const budgetRow = (
+  tenant: string,
+  id: string,
+  budget: BudgetOptions
+): Result.Result<BudgetRow, Refusal> => {
   const parsed = ScopePath.parse(tenant, budget.scope)
   if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
   const { overdraftLimit, allocated } = budget
@@ -87,7 +92,10 @@ export const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<
     ? undefined
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
   if (flaw !== undefined) return Result.fail(flaw)
+  const limits = LimitShape.parse(budget.limits, allocated.unit)
+  if (Result.isFailure(limits)) return Result.fail(limits.failure)
   return Result.succeed({
+    id,
     tenant,
     scope: budget.scope,
     unit: allocated.unit,
@@ -99,11 +107,12 @@ export const budgetRow = (tenant: string, budget: BudgetOptions): Result.Result<
     capped: false,
     status: budget.status ?? "ACTIVE",
     lastEntry: 0,
-    limits: [],
+    limits: limits.success ?? [],
     overagePolicy: undefined,
     metadata: undefined,
     createdAtMs: 0,
     updatedAtMs: 0,
-    lastDenial: undefined
+    lastDenial: undefined,
+    pace: undefined
   })
 }

@@ -117,7 +117,9 @@ const rows = {
     metadata: MaybeFree,
     createdAtMs: Time,
     updatedAtMs: Time,
-    lastDenial: Maybe(Schema.Natural)
+    lastDenial: Maybe(Schema.Natural),
+    id: Text,
+    pace: Maybe(Schema.Struct({ window: Schema.Natural, spent: Whole, dozen: Whole, dozenBefore: Whole }))
   }),
   reservation: Schema.Struct({
     id: ReservationId,

@@ -10,6 +10,7 @@ import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked } from "./Admission.ts"
 import type { Command, FundOperation, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, refused, replay } from "./Verdict.ts"
 
@@ -19,7 +20,10 @@ export const decideCreate = (
   now: number
 ): Verdict => {
   const budget: BudgetRow = { ...command.budget, createdAtMs: now, updatedAtMs: now }
-  if (view.budget(budget.scope, budget.unit) !== undefined) {
+  const there = view.budget(budget.scope, budget.unit)
+  if (there !== undefined) {
+    // The same command again, because its first transaction took effect and its answer was lost.
+    if (there.id === budget.id) return { _tag: "Done", reply: balanceOf(there), changes: [], record: undefined }
     return refused({
       code: "INVALID_REQUEST",
       field: "scope",
@@ -31,7 +35,11 @@ export const decideCreate = (
   return {
     _tag: "Done",
     reply: balanceOf(budget),
-    changes: [{ kind: "CREATE", budgets: [{ before: undefined, after: budget }] }],
+    changes: [{
+      kind: "CREATE",
+      budgets: [{ before: undefined, after: budget }],
+      counters: Limits.begin(view, undefined, budget, now)
+    }],
     record: undefined
   }
 }
@@ -44,7 +52,7 @@ export const decideUpdate = (
   command: Command & { readonly _tag: "UpdateBudget" },
   now: number
 ): Verdict => {
-  const { overdraftLimit, scope, status, unit } = command.request
+  const { limits, request: { overdraftLimit, scope, status, unit } } = command
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
   if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit })
@@ -52,14 +60,26 @@ export const decideUpdate = (
     ...before,
     status: status ?? before.status,
     overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit,
+    limits: limits ?? before.limits,
     updatedAtMs: now
   }
   return {
     _tag: "Done",
     reply: balanceOf(after),
-    changes: [{ kind: "UPDATE", budgets: [{ before, after }] }],
+    changes: [{ kind: "UPDATE", budgets: [{ before, after }], counters: Limits.begin(view, before, after, now) }],
     record: undefined
   }
+}
+
+export const decideReadLimits = (
+  view: View,
+  { scope, unit }: Command & { readonly _tag: "ReadLimits" },
+  now: number
+): Verdict => {
+  const row = view.budget(scope, unit)
+  return row === undefined
+    ? noBudget(scope, unit)
+    : { _tag: "Done", reply: Limits.statesOf(view, row, now), changes: [], record: undefined }
 }
 
 /** Source: `cycles-governance-admin-v0.1.25.yaml`, operation `fundBudget`; debt first, as `cycles-protocol-v0.yaml` demands. */
