@@ -38,7 +38,7 @@ export const withServer = (
   options: Parameters<typeof makeServer>[0] = {}
 ): void => {
   describe.skipIf(unavailable !== undefined)(
-    name,
+    `${name}:`,
     { meta: { reason: unavailable ?? "" } },
     () => {
       let running: Server | undefined
