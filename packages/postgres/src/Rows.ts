@@ -15,6 +15,7 @@ import type {
 import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
 import * as RowJson from "effect-cycles/ledger/RowJson"
 import type { Keys, View, Writes } from "effect-cycles/ledger/View"
+import type { ReservationId } from "effect-cycles/protocol/Ids"
 import { booleans, integer, integers, keys as keysOf, texts } from "./Parameters.ts"
 import type { Row, Statement } from "./Session.ts"
 import { statement } from "./Session.ts"
@@ -63,8 +64,13 @@ export const loadings = (
   keys: Keys,
   view: View,
   locked: ReadonlyMap<string, TenantRow>,
+  seen: Seen,
   now: number
 ): ReadonlyArray<Loading> => {
+  const notice = (rows: ReadonlyArray<ReservationRow>): ReadonlyArray<ReservationRow> => {
+    for (const row of rows) seen.set(row.id, row.status === "ACTIVE" ? "open" : "ended")
+    return rows
+  }
   const all: Array<Loading> = []
   const none = () => {}
   if (keys.tenants.length > 0) {
@@ -83,7 +89,7 @@ export const loadings = (
     all.push({
       statement: statement(sql.due, names, integer(now)),
       take: (found) => {
-        due = group(dataOf(found, RowJson.reservation.decode), tenantOf)
+        due = group(notice(dataOf(found, RowJson.reservation.decode)), tenantOf)
       }
     }, {
       statement: statement(sql.policies, names),
@@ -116,7 +122,7 @@ export const loadings = (
         take: (found) =>
           view.loadedWhole(tenant, {
             budgets: dataOf(budgets, RowJson.budget.decode),
-            open: dataOf(open, RowJson.reservation.decode),
+            open: notice(dataOf(open, RowJson.reservation.decode)),
             apiKeys: dataOf(found, apiKeyOf)
           })
       }
@@ -135,7 +141,7 @@ export const loadings = (
     all.push({
       statement: statement(sql.reservations, keysOf(keys.reservations)),
       take: (found) => {
-        const rows = new Map(dataOf(found, RowJson.reservation.decode).map((row) => [row.id, row]))
+        const rows = new Map(notice(dataOf(found, RowJson.reservation.decode)).map((row) => [row.id, row]))
         for (const id of keys.reservations) view.loadedReservation(id, rows.get(id))
       }
     })
@@ -207,8 +213,67 @@ const log = <A extends { readonly tenant: string; readonly number: number }>(
     texts(rows.map(encode))
   )
 
+/** Where the reservations stand that a transaction has read: in the table of the open ones or in that of the ended ones. */
+export type Seen = Map<ReservationId, "open" | "ended">
+
+/** A row that is new is inserted without looking for another: that is half the work. */
+const reservations = (
+  sql: Statements,
+  rows: ReadonlyArray<ReservationRow>,
+  seen: Seen
+): ReadonlyArray<Statement> => {
+  const all: Array<Statement> = []
+  const added = rows.filter(({ id, status }) => status === "ACTIVE" && !seen.has(id))
+  const changed = rows.filter(({ id, status }) => status === "ACTIVE" && seen.has(id))
+  const ended = rows.filter(({ status }) => status !== "ACTIVE")
+  if (added.length > 0) {
+    all.push(statement(
+      sql.addOpen,
+      keysOf(added.map(({ id }) => id)),
+      keysOf(added.map(tenantOf)),
+      keysOf(added.map(leaf)),
+      keysOf(added.map(({ idempotencyKey }) => idempotencyKey)),
+      integers(added.map(({ estimate }) => estimate.amount)),
+      integers(added.map(({ createdAtMs }) => createdAtMs)),
+      integers(added.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(added.map(deadline)),
+      texts(added.map(RowJson.reservation.encode))
+    ))
+  }
+  if (changed.length > 0) {
+    all.push(statement(
+      sql.putOpen,
+      keysOf(changed.map(({ id }) => id)),
+      integers(changed.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(changed.map(deadline)),
+      texts(changed.map(RowJson.reservation.encode))
+    ))
+  }
+  if (ended.length > 0) {
+    const from = (table: "open" | "ended") => ended.filter(({ id }) => seen.get(id) === table).map(({ id }) => id)
+    const [open, again] = [from("open"), from("ended")]
+    if (open.length > 0) all.push(statement(sql.removeOpen, keysOf(open)))
+    if (again.length > 0) all.push(statement(sql.removeEnded, keysOf(again)))
+    all.push(statement(
+      sql.addEnded,
+      keysOf(ended.map(({ id }) => id)),
+      keysOf(ended.map(tenantOf)),
+      keysOf(ended.map(({ status }) => status)),
+      keysOf(ended.map(leaf)),
+      keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
+      integers(ended.map(({ estimate }) => estimate.amount)),
+      integers(ended.map(({ createdAtMs }) => createdAtMs)),
+      integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
+      integers(ended.map((row) => row.finalizedAtMs ?? null)),
+      texts(ended.map(RowJson.reservation.encode))
+    ))
+  }
+  return all
+}
+
 /** What to send to write the changes, in order. */
-export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Statement> => {
+export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyArray<Statement> => {
   const all: Array<Statement> = []
   if (writes.tenants.length > 0) {
     all.push(statement(
@@ -227,42 +292,7 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
       texts(writes.budgets.map(RowJson.budget.encode))
     ))
   }
-  const open = writes.reservations.filter(({ status }) => status === "ACTIVE")
-  if (open.length > 0) {
-    all.push(statement(
-      sql.putOpen,
-      keysOf(open.map(({ id }) => id)),
-      keysOf(open.map(tenantOf)),
-      keysOf(open.map(leaf)),
-      keysOf(open.map(({ idempotencyKey }) => idempotencyKey)),
-      integers(open.map(({ estimate }) => estimate.amount)),
-      integers(open.map(({ createdAtMs }) => createdAtMs)),
-      integers(open.map(({ expiresAtMs }) => expiresAtMs)),
-      integers(open.map(deadline)),
-      texts(open.map(RowJson.reservation.encode))
-    ))
-  }
-  const ended = writes.reservations.filter(({ status }) => status !== "ACTIVE")
-  if (ended.length > 0) {
-    const ids = keysOf(ended.map(({ id }) => id))
-    all.push(
-      statement(sql.removeOpen, ids),
-      statement(
-        sql.putEnded,
-        ids,
-        keysOf(ended.map(tenantOf)),
-        keysOf(ended.map(({ status }) => status)),
-        keysOf(ended.map(leaf)),
-        keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
-        integers(ended.map(({ estimate }) => estimate.amount)),
-        integers(ended.map(({ createdAtMs }) => createdAtMs)),
-        integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
-        integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
-        integers(ended.map((row) => row.finalizedAtMs ?? null)),
-        texts(ended.map(RowJson.reservation.encode))
-      )
-    )
-  }
+  all.push(...reservations(sql, writes.reservations, seen))
   if (writes.records.length > 0) {
     all.push(statement(
       sql.addRecords,

@@ -15,7 +15,11 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
   const s = quoted(schema)
   const text = `text COLLATE "C" NOT NULL`
   // Rows that change in place need room on their page; an open reservation that is gone leaves its room soon.
-  const changing = "WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
+  // No text is compressed or moved out of its row where it fits a page: that costs more than it saves.
+  const inline = "toast_tuple_target = 8160"
+  const changing =
+    `WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, ${inline})`
+  const lasting = `WITH (${inline})`
   return [[
     `CREATE TABLE ${s}.tenants (
       tenant ${text} PRIMARY KEY,
@@ -56,7 +60,7 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
       ended_at bigint NOT NULL,
       finalized_at bigint,
       data text NOT NULL
-    )`,
+    ) ${lasting}`,
     `CREATE INDEX ended_reservations_id ON ${s}.ended_reservations (tenant, id)`,
     `CREATE INDEX ended_reservations_created ON ${s}.ended_reservations (tenant, created_at, id)`,
     `CREATE INDEX ended_reservations_status ON ${s}.ended_reservations (tenant, status, id)`,
@@ -70,7 +74,7 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
       settles text COLLATE "C",
       keep_until bigint NOT NULL,
       data text NOT NULL
-    )`,
+    ) ${lasting}`,
     `CREATE INDEX records_keep_until ON ${s}.records (keep_until)`,
     ...["entries", "events", "acts"].map((name) =>
       `CREATE TABLE ${s}.${name} (
@@ -78,7 +82,7 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
         number bigint NOT NULL,
         data text NOT NULL,
         PRIMARY KEY (tenant, number)
-      )`
+      ) ${lasting}`
     ),
     `CREATE TABLE ${s}.counters (
       tenant ${text},
@@ -116,9 +120,11 @@ export interface Statements {
   readonly documents: string
   readonly putTenants: string
   readonly putBudgets: string
+  readonly addOpen: string
   readonly putOpen: string
   readonly removeOpen: string
-  readonly putEnded: string
+  readonly addEnded: string
+  readonly removeEnded: string
   readonly addRecords: string
   readonly putCounters: string
   readonly putDocuments: string
@@ -175,18 +181,18 @@ export const statements = (schema: string): Statements => {
     putBudgets: `INSERT INTO ${s}.budgets (scope, unit, tenant, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
       ON CONFLICT (scope, unit) DO UPDATE SET data = excluded.data`,
-    putOpen: `INSERT INTO ${s}.open_reservations
+    addOpen: `INSERT INTO ${s}.open_reservations
       (id, tenant, scope, idempotency_key, reserved, created_at, expires_at, deadline, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::text[])
-      ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, deadline = excluded.deadline, data = excluded.data`,
+        $8::bigint[], $9::text[])`,
+    putOpen: `UPDATE ${s}.open_reservations r SET expires_at = x.expires_at, deadline = x.deadline, data = x.data
+      FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) x(id, expires_at, deadline, data) WHERE r.id = x.id`,
     removeOpen: `DELETE FROM ${s}.open_reservations WHERE id = ANY($1::text[])`,
-    putEnded: `INSERT INTO ${s}.ended_reservations
+    addEnded: `INSERT INTO ${s}.ended_reservations
       (id, tenant, status, scope, idempotency_key, reserved, created_at, expires_at, ended_at, finalized_at, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])
-      ON CONFLICT (id) DO UPDATE SET status = excluded.status, expires_at = excluded.expires_at,
-        ended_at = excluded.ended_at, finalized_at = excluded.finalized_at, data = excluded.data`,
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])`,
+    removeEnded: `DELETE FROM ${s}.ended_reservations WHERE id = ANY($1::text[])`,
     addRecords: `INSERT INTO ${s}.records (id, settles, keep_until, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])`,
     putCounters: `INSERT INTO ${s}.counters (tenant, id, keep_until, data)
