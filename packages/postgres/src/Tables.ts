@@ -126,10 +126,13 @@ export interface Statements {
   readonly addEnded: string
   readonly removeEnded: string
   readonly addRecords: string
+  readonly putRecords: string
   readonly putCounters: string
   readonly putDocuments: string
   readonly removeDocuments: string
-  readonly foldEntries: string
+  readonly dropEntries: string
+  readonly dropEvents: string
+  readonly dropActs: string
   readonly addEntries: string
   readonly addEvents: string
   readonly addActs: string
@@ -154,6 +157,11 @@ export const statements = (schema: string): Statements => {
   const s = quoted(schema)
   const add = (table: string): string =>
     `INSERT INTO ${s}.${table} (tenant, number, data) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])`
+  const addRecords = `INSERT INTO ${s}.records (id, settles, keep_until, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])`
+  const drop = (table: string): string =>
+    `DELETE FROM ${s}.${table} r USING unnest($1::text[], $2::bigint[]) k(tenant, number)
+      WHERE r.tenant = k.tenant AND r.number <= k.number`
   const above = (table: string): string =>
     `SELECT data FROM ${s}.${table} WHERE tenant = $1::text AND number > $2::bigint ORDER BY number LIMIT $3::bigint`
   return {
@@ -184,7 +192,10 @@ export const statements = (schema: string): Statements => {
     addOpen: `INSERT INTO ${s}.open_reservations
       (id, tenant, scope, idempotency_key, reserved, created_at, expires_at, deadline, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::text[])`,
+        $8::bigint[], $9::text[])
+      ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, scope = excluded.scope,
+        idempotency_key = excluded.idempotency_key, reserved = excluded.reserved, created_at = excluded.created_at,
+        expires_at = excluded.expires_at, deadline = excluded.deadline, data = excluded.data`,
     putOpen: `UPDATE ${s}.open_reservations r SET expires_at = x.expires_at, deadline = x.deadline, data = x.data
       FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) x(id, expires_at, deadline, data) WHERE r.id = x.id`,
     removeOpen: `DELETE FROM ${s}.open_reservations WHERE id = ANY($1::text[])`,
@@ -193,8 +204,9 @@ export const statements = (schema: string): Statements => {
       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
         $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])`,
     removeEnded: `DELETE FROM ${s}.ended_reservations WHERE id = ANY($1::text[])`,
-    addRecords: `INSERT INTO ${s}.records (id, settles, keep_until, data)
-      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])`,
+    addRecords,
+    putRecords: `${addRecords} ON CONFLICT (id) DO UPDATE SET settles = excluded.settles,
+      keep_until = excluded.keep_until, data = excluded.data`,
     putCounters: `INSERT INTO ${s}.counters (tenant, id, keep_until, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
       ON CONFLICT (tenant, id) DO UPDATE SET keep_until = excluded.keep_until, data = excluded.data`,
@@ -203,8 +215,9 @@ export const statements = (schema: string): Statements => {
       ON CONFLICT (tenant, kind, id) DO UPDATE SET data = excluded.data`,
     removeDocuments: `DELETE FROM ${s}.documents r USING unnest($1::text[], $2::text[], $3::text[]) k(tenant, kind, id)
       WHERE r.tenant = k.tenant AND r.kind = k.kind AND r.id = k.id`,
-    foldEntries: `DELETE FROM ${s}.entries r USING unnest($1::text[], $2::bigint[]) k(tenant, number)
-      WHERE r.tenant = k.tenant AND r.number <= k.number`,
+    dropEntries: drop("entries"),
+    dropEvents: drop("events"),
+    dropActs: drop("acts"),
     addEntries: add("entries"),
     addEvents: add("events"),
     addActs: add("acts"),
