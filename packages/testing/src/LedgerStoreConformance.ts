@@ -1182,11 +1182,11 @@ export const suite = (name: string, layerOf: LayerOf): void => {
 
     test("has them as exactly when there are very many", (store) =>
       Effect.gen(function*() {
-        const rows = manyReservations(6_000)
+        const rows = manyReservations(5_000)
         for (let i = 0; i < rows.length; i += 1_000) {
           yield* write(store, ["acme"], { reservations: rows.slice(i, i + 1_000) })
         }
-        for (const filter of filters) {
+        for (const filter of filters.filter((_, i) => i % 2 === 0)) {
           for (const sortBy of sorts) {
             for (const sortDir of ["asc", "desc"] as const) {
               const query: ReservationsQuery = {
