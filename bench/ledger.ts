@@ -2,9 +2,14 @@
  * Reserve and commit on a ledger over each store: how many lifecycles a second, how long an operation takes, how many transactions
  * it needs; the same with one command per transaction, and beside a bare driver that writes the same rows.
  */
+import { LedgerStoreSqlite } from "@effect-cycles/sqlite"
 import { LedgerStoreMemory } from "effect-cycles"
 import type { LedgerStore } from "effect-cycles/ledger/LedgerStore"
-import type * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type { Case } from "./support/harness.ts"
 import { derived, main, ratio } from "./support/harness.ts"
 import type { Load, Outcome } from "./support/load.ts"
@@ -15,7 +20,21 @@ interface Bed {
   readonly store: () => Layer.Layer<LedgerStore, unknown>
 }
 
-const beds: ReadonlyArray<Bed> = [{ name: "memory", store: () => LedgerStoreMemory.layer }]
+/** A file in a folder of its own, which is gone with the store. */
+const sqlite = (synchronous: "full" | "normal"): Layer.Layer<LedgerStore, unknown> =>
+  Layer.unwrap(Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "bench-sqlite-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+    ),
+    (folder) => LedgerStoreSqlite.layer({ filename: join(folder, "ledger.db"), synchronous })
+  ))
+
+const beds: ReadonlyArray<Bed> = [
+  { name: "memory", store: () => LedgerStoreMemory.layer },
+  { name: "sqlite full", store: () => sqlite("full") },
+  { name: "sqlite normal", store: () => sqlite("normal") }
+]
 
 /** One load as rows: its rate is measured, the others are what else was seen in the same run. */
 const rows = (name: string, bed: Bed, load: Load): ReadonlyArray<Case> => {
