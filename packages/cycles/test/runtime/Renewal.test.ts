@@ -239,7 +239,7 @@ describe("where the next chunk is denied", () => {
       assert.deepStrictEqual(yield* figures, [90n, 0n])
       assert.deepStrictEqual(lines.map((line) => /could not renew reservation/.test(line)), [true])
       yield* flawless
-    }).pipe(Effect.provide(layerOf(100)), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.merge(layerOf(100), layer)))
   })
 
   NoLeaks.effect("charges it all as an event where the old one could not be kept", () => {
@@ -251,7 +251,7 @@ describe("where the next chunk is denied", () => {
       assert.deepStrictEqual(yield* chunks, [[100n, "EXPIRED"], [50n, 30n]])
       assert.isTrue(lines.some((line) => /could not renew/.test(line)))
       yield* flawless
-    }).pipe(Effect.provide(layerOf(100, { maxExtensions: 1 })), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.merge(layerOf(100, { maxExtensions: 1 }), layer)))
   })
 
   NoLeaks.effect("takes a hold again where the old one was lost and there is budget", () =>
@@ -368,8 +368,12 @@ describe("a renewal that is slow", () => {
       assert.deepStrictEqual(yield* figures, [10n, 0n])
       yield* flawless
     }).pipe(
-      Effect.provide(scripted({ reserve: [delayReply(0), loseReply("1 second"), loseReply("1 second")] })),
-      Effect.provide(warnings().layer)
+      Effect.provide(
+        Layer.merge(
+          scripted({ reserve: [delayReply(0), loseReply("1 second"), loseReply("1 second")] }),
+          warnings().layer
+        )
+      )
     ))
 
   NoLeaks.effect(

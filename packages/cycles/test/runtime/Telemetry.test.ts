@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Action, Amount, Budget, BudgetAuthority, CyclesError, Ledger, Reservation } from "effect-cycles"
+import { Action, Amount, Budget, BudgetAuthority, CyclesError, Ledger, Reservation, Settlement } from "effect-cycles"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -118,6 +118,55 @@ describe("log annotations", () => {
 })
 
 describe("spans", () => {
+  it.effect("are one for an allotment too, which says under which reservations it went on", () =>
+    Effect.gen(function*() {
+      const { guards, tracer } = recording()
+      const child = Budget.guard(
+        { ...request, estimate: Amount.tokens(5) },
+        (r) => Effect.as(Effect.sleep("20 seconds"), r.commit(Amount.tokens(5)))
+      )
+      const workflow = Action.make("workflow", "report")
+      const work = Budget.guard(
+        { ...request, estimate: Amount.tokens(1) },
+        (r) =>
+          Effect.as(
+            Budget.allot({ action: workflow, estimate: Amount.tokens(40) }, Effect.andThen(child, child)),
+            r.commit(Amount.tokens(1), r.id)
+          )
+      )
+      const fiber = yield* Effect.forkChild(Effect.withTracer(work, tracer))
+      yield* TestClock.adjust("40 seconds")
+      const id = yield* Fiber.join(fiber)
+      const [outer, allotment, ...children] = guards()
+      assert.strictEqual(attributesOf(outer)["cycles.reservation_id"], id)
+      assert.strictEqual(attributesOf(allotment)["cycles.action.name"], "report")
+      assert.strictEqual(attributesOf(allotment)["cycles.outcome"], "Committed")
+      assert.notStrictEqual(attributesOf(allotment)["cycles.reservation_id"], id)
+      assert.lengthOf(children, 2)
+      const events = allotment?._tag === "Span" && "events" in allotment ? allotment.events : []
+      assert.deepStrictEqual(Array.from(events as Array<[string]>, ([name]) => name), ["cycles.renewed"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("are one for each reservation of several at once", () =>
+    Effect.gen(function*() {
+      const { guards, tracer } = recording()
+      const small = { ...request, estimate: Amount.tokens(5) }
+      const requests = { one: { ...small, action: Action.make("tool.call", "one") }, two: small }
+      const id = yield* Budget.guard(small, (r) =>
+        Effect.as(
+          Budget.guardAll(
+            requests,
+            ({ one, two }) => Effect.succeed(Settlement.all({ one: one.release(), two: two.commit(Amount.tokens(5)) }))
+          ),
+          r.commit(Amount.tokens(1), r.id)
+        )).pipe(Effect.withTracer(tracer))
+      assert.strictEqual(attributesOf(guards()[0])["cycles.reservation_id"], id)
+      assert.deepStrictEqual(
+        guards().map((span) => [attributesOf(span)["cycles.action.name"], attributesOf(span)["cycles.outcome"]]),
+        [["gpt-4o", "Committed"], ["one", "Released"], ["gpt-4o", "Committed"]]
+      )
+    }).pipe(Effect.provide(layer())))
+
   it.effect("are one for each guard, around its body, with what became of it", () =>
     Effect.gen(function*() {
       const { guards, spans, tracer } = recording()

@@ -108,7 +108,8 @@ export const decideFund = (view: View, command: Command & { readonly _tag: "Fund
       unit,
       requested: x,
       remaining: remaining(before),
-      reason: "a debit cannot take what is not there"
+      reason: "a debit cannot take what is not there",
+      details: { suggestion: "Debit what remains or less" }
     })
   }
   const funded = fund(before, request.operation, x, request.spent?.amount ?? 0n)

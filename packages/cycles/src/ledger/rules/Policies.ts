@@ -114,7 +114,7 @@ export const termsOf = (view: View, command: Asking, now: number): Terms | undef
   if (policy === undefined) return undefined
   const scope = deepest(scopes)
   const refuse = (refusal: Refusal): Terms => ({ policy, refusal, caps: undefined, counters: none })
-  const because = (suggestion: string) => ({ scope, policyId: policy.id, suggestion })
+  const because = (suggestion: string) => ({ scope, details: { policy_id: policy.id, suggestion } })
 
   const { kind } = request.action
   if (policy.deniedActionKinds.includes(kind)) {

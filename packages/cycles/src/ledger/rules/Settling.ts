@@ -83,7 +83,8 @@ export const decideCommit = (view: View, command: Command & { readonly _tag: "Co
       unit,
       requested: actual.amount,
       remaining: held,
-      reason: "more was used than reserved, and the overage policy is REJECT"
+      reason: "more was used than reserved, and the overage policy is REJECT",
+      details: { suggestion: `Commit ${held} ${unit} or less, or reserve under another overage policy` }
     })
   }
   const charged = Charge.charge(rows, held, actual.amount, row.overagePolicy)
