@@ -19,7 +19,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { SpendQuery } from "effect-cycles/ledger/History"
 import * as Ledger from "effect-cycles/ledger/Ledger"
-import type { LedgerStore } from "effect-cycles/ledger/LedgerStore"
+import { LedgerStore } from "effect-cycles/ledger/LedgerStore"
 import type { LedgerEvent } from "effect-cycles/ledger/Model"
 import type { AnyAmount } from "effect-cycles/protocol/Amount"
 import * as Breakdown from "effect-cycles/protocol/Breakdown"
@@ -497,6 +497,41 @@ export const suite = (name: string, store: StoreLayer): void => {
     )
 
     test(
+      "adds up to what the budgets say was spent, with many charges at once",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf({ alerts: { thresholds: [] } })
+        yield* open(ledger, ACME, 3_000, 200)
+        for (const agent of ["a", "b", "c"]) yield* open(ledger, `${ACME}/agent:${agent}`, 2_000, 200)
+        const pick = random(7)
+        for (let hour = 0; hour < 30; hour++) {
+          yield* Effect.forEach(
+            Array.from({ length: 8 }, () => [pick(3), pick(30), pick(60)] as const),
+            ([agent, estimate, actual]) =>
+              Effect.exit(use(ledger, estimate, actual, { agent: ["a", "b", "c"][agent] ?? "" })),
+            { concurrency: 8 }
+          )
+          yield* TestClock.adjust(HOUR_MS)
+        }
+        const { balances } = yield* ledger.as({ tenant: "acme" }).balances({ tenant: "acme" })
+        const spent = balances.map(({ debt, scope, spent }): readonly [string, bigint] => [
+          scope,
+          (spent?.amount ?? 0n) + (debt?.amount ?? 0n)
+        ])
+        for (const every of ["hour", "day"] as const) {
+          const rows = yield* sums(ledger, { by: "scope", every })
+          assert.deepStrictEqual(
+            spent,
+            spent.map(([scope]) => [
+              scope,
+              rows.reduce((sum, [, value, amount]) => value === scope ? sum + amount : sum, 0n)
+            ])
+          )
+        }
+        assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
+      })
+    )
+
+    test(
       "counts what was billed, not what was used, and tells long names apart",
       Effect.gen(function*() {
         const ledger = yield* ledgerOf()
@@ -647,6 +682,22 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.deepStrictEqual((yield* eventsOf(ledger)).map(({ number }) => number), [3])
         yield* credit(ledger, ACME, 1)
         assert.deepStrictEqual((yield* eventsOf(ledger)).map(({ number }) => number), [3, 4])
+      })
+    )
+
+    test(
+      "drops governance acts that are old",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        const { transact } = yield* LedgerStore
+        const act = (name: string) => ledger.createPolicy("acme", { name, scopePattern: ACME, maxSteps: 3 })
+        yield* act("old")
+        yield* act("older")
+        yield* TestClock.adjust(DAY_MS)
+        yield* act("new")
+        assert.deepInclude(yield* ledger.compact("acme", { acts: DAY_MS }), { acts: 2 })
+        const acts = yield* transact(["acme"], (tx) => tx.acts("acme", 0, 10))
+        assert.deepStrictEqual(acts.map(({ number }) => number), [3])
       })
     )
 

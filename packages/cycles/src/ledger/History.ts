@@ -2,6 +2,49 @@
  * What a ledger remembers: its entries and events as streams, balances explained, spending over time, and how long all of it is
  * kept.
  *
+ * **Example** (Why was this denied, and who spent it?)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Amount, BudgetAuthority, Ledger } from "effect-cycles"
+ * import { IdempotencyKey } from "effect-cycles/protocol/Ids"
+ *
+ * const program = Effect.gen(function*() {
+ *   const ledger = yield* Ledger.Ledger
+ *   const authority = yield* BudgetAuthority.BudgetAuthority
+ *   const ask = {
+ *     subject: { agent: "writer" },
+ *     action: { kind: "llm.completion", name: "gpt-4o" }
+ *   }
+ *   yield* authority.event({ ...ask, idempotencyKey: IdempotencyKey.make("1"), actual: Amount.tokens(80) })
+ *   yield* Effect.ignore(
+ *     authority.reserve({ ...ask, idempotencyKey: IdempotencyKey.make("2"), estimate: Amount.tokens(30) })
+ *   )
+ *
+ *   const { denial, lines } = yield* ledger.explain("acme", { scope: "tenant:acme", unit: "TOKENS" })
+ *   for (const { text } of lines) console.log(text)
+ *   // => 80 TOKENS charged without a hold for llm.completion gpt-4o; 20 TOKENS remain
+ *   // => opened with 100 TOKENS; 100 TOKENS remain
+ *   console.log(denial?.event.details.reason_code) // => BUDGET_EXCEEDED
+ *
+ *   const spent = yield* ledger.spend("acme", {
+ *     by: "agent",
+ *     unit: "TOKENS",
+ *     from: 0,
+ *     to: Date.now() + 3_600_000,
+ *     every: "day"
+ *   })
+ *   console.log(spent.map(({ amount, value }) => [value, amount])) // => [ [ "writer", 80n ] ]
+ * }).pipe(
+ *   Effect.provide(Ledger.layerMemory({
+ *     tenant: "acme",
+ *     budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(100) }]
+ *   }))
+ * )
+ *
+ * await Effect.runPromise(program)
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
