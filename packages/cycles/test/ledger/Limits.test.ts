@@ -110,10 +110,13 @@ describe("a limit", () => {
 
   it.effect("gives back a hold that expires", () =>
     Effect.gen(function*() {
-      const { denied, hold, spend, stands } = yield* harness([daily(100)])
+      const { authority, denied, hold, spend, stands } = yield* harness([daily(100)])
       yield* hold(100, { ttlMs: 1_000 })
       yield* denied(1)
       yield* TestClock.adjust(6_001)
+      // Whatever touches the tenant expires what is due, also where it has nothing to do with limits itself.
+      yield* authority.balances({ tenant: "acme" })
+      assert.deepStrictEqual(yield* stands, [[0n, 0n, 0n, 100n]])
       yield* spend(100)
       assert.deepStrictEqual(yield* stands, [[100n, 0n, 0n, 0n]])
     }).pipe(Effect.provide(layer)))
