@@ -16,9 +16,12 @@ export * as Settlement from "./runtime/Settlement.ts"
 export * as Usage from "./runtime/Usage.ts"
 
 // an authority of one's own
+export * as Governance from "./ledger/Governance.ts"
 export * as Ledger from "./ledger/Ledger.ts"
 export * as LedgerStore from "./ledger/LedgerStore.ts"
 export * as LedgerStoreMemory from "./ledger/LedgerStoreMemory.ts"
+export * as Permission from "./ledger/Permission.ts"
+export * as ScopeFilter from "./ledger/ScopeFilter.ts"
 
 // the vocabulary
 export * as Action from "./protocol/Action.ts"

@@ -90,6 +90,7 @@ const apply = (view: View, cause: Cause, change: Change, command: Command | unde
       eventId: change.eventId,
       action: change.reservation?.action ?? (command?._tag === "Event" ? command.request.action : undefined),
       metrics: command?._tag === "Commit" || command?._tag === "Event" ? command.request.metrics : undefined,
+      reason: change.reason,
       requestId,
       traceId,
       changes: budgets

@@ -30,7 +30,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { Balance } from "../protocol/Balance.ts"
 import type { Operations as AuthorityOperations } from "../protocol/BudgetAuthority.ts"
@@ -41,6 +40,7 @@ import type {
   BudgetFrozen,
   BudgetNotFound,
   IdempotencyMismatch,
+  TenantClosed,
   Trouble,
   UnitMismatch
 } from "../protocol/CyclesError.ts"
@@ -49,19 +49,20 @@ import { RequestContext } from "../protocol/RequestContext.ts"
 import { Default } from "../protocol/Subject.ts"
 import * as Authority from "./Authority.ts"
 import * as Batch from "./Batch.ts"
-import * as CanonicalJson from "./CanonicalJson.ts"
+import * as Budgeting from "./Budgeting.ts"
+import type { Engine, Reader } from "./Engine.ts"
+import { submit as ask } from "./Engine.ts"
 import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as LedgerStoreMemory from "./LedgerStoreMemory.ts"
-import type { Entry, FundReply } from "./Model.ts"
-import { recordKey } from "./Model.ts"
+import type { BudgetRow, Entry, FundReply } from "./Model.ts"
 import type { Principal } from "./Principal.ts"
 import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, UpdateRequest } from "./rules/Command.ts"
-import * as ScopePath from "./ScopePath.ts"
-import { budgetRow, flawedUpdate, flaws, invalidTenant } from "./Shapes.ts"
-import * as TimeOrderedId from "./TimeOrderedId.ts"
+import { HIERARCHY, movesTenant } from "./rules/Order.ts"
+import { balanceOf } from "./rules/Showing.ts"
+import { invalidTenant } from "./Shapes.ts"
 import * as Verification from "./Verification.ts"
 import { View } from "./View.ts"
 
@@ -98,6 +99,7 @@ export type BudgetError =
   | BudgetExceeded
   | BudgetFrozen
   | BudgetClosed
+  | TenantClosed
   | UnitMismatch
   | IdempotencyMismatch
 
@@ -123,6 +125,12 @@ export interface Operations {
   ) => Effect.Effect<ReadonlyArray<Entry>, Trouble>
   /** Folds the tenant's entries and compares the result with its balances. */
   readonly verify: (tenant: string) => Effect.Effect<Verification.Verification, Trouble>
+  /**
+   * What other faces of this ledger, `Governance` for one, are built on.
+   *
+   * @internal
+   */
+  readonly engine: Engine
 }
 
 /**
@@ -136,7 +144,7 @@ export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles
 interface Submission {
   readonly command: Command
   /** A list to read in the same transaction, after everything was written. */
-  readonly read: ((tx: LedgerTx) => Effect.Effect<unknown, StoreError>) | undefined
+  readonly read: Reader<unknown> | undefined
 }
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
@@ -177,7 +185,9 @@ export const make = Effect.fnUntraced(
       if (view.isChanged) yield* tx.write(view.writes())
       for (let i = 0; i < batch.length; i++) {
         const read = batch[i]?.read
-        if (read !== undefined) answers[i] = { _tag: "Read", value: yield* read(tx) }
+        if (read !== undefined && answers[i]?._tag === "Done") {
+          answers[i] = { _tag: "Read", value: yield* read(tx, view) }
+        }
       }
       return answers
     })
@@ -225,7 +235,7 @@ export const make = Effect.fnUntraced(
 
     // The reply of a command is of the type its rule returns; commands and replies meet only in `authority` below.
     // Which reply and which refusals a command can have is fixed by its rule, and named by the operation that sends it.
-    const execute = <A, E>(command: Command): Effect.Effect<A, E> =>
+    const execute: Engine["execute"] = <A, E>(command: Command): Effect.Effect<A, E> =>
       Effect.flatMap(submit({ command, read: undefined }), (reading): Effect.Effect<A, E> => {
         switch (reading._tag) {
           case "Done":
@@ -244,21 +254,23 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const list = <A>(
-      cause: Cause,
-      read: (tx: LedgerTx) => Effect.Effect<A, StoreError>
-    ): Effect.Effect<A, Trouble> =>
-      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, read }), (reading) =>
-        reading._tag === "Read"
-          ? Effect.succeed(reading.value as A)
-          : Effect.fail(
-            reading._tag === "Broken"
-              ? reading.error as Trouble
-              : new InternalError({ reason: "a list was answered without having been read" })
-          ))
+    const list: Engine["list"] = <A>(cause: Cause, read: Reader<A>): Effect.Effect<A, Trouble> =>
+      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, read }), (reading) => {
+        switch (reading._tag) {
+          case "Read":
+            return Effect.succeed(reading.value as A)
+          case "Refused":
+            return Effect.fail(toError(reading.refusal, cause) as Trouble)
+          case "Broken":
+            return Effect.fail(reading.error as Trouble)
+          case "Done":
+            return Effect.fail(new InternalError({ reason: "a list was answered without having been read" }))
+        }
+      })
 
+    const engine: Engine = { execute, list, store }
     const authority = (principal: Principal): AuthorityOperations =>
-      Authority.make({ principal, maxExtensions, execute, list })
+      Authority.make({ principal, maxExtensions, engine })
 
     const causeFor = (tenant: string): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
@@ -268,31 +280,19 @@ export const make = Effect.fnUntraced(
       })
 
     const createBudget: Operations["createBudget"] = Effect.fnUntraced(function*(tenant, budget) {
-      const cause = yield* causeFor(tenant)
       const now = yield* Clock.currentTimeMillis
-      const row = budgetRow(tenant, TimeOrderedId.make(now), budget)
-      if (Result.isFailure(row)) return yield* Effect.fail(toError(row.failure, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "CreateBudget", cause, budget: row.success })
+      const { cause, command } = Budgeting.create(yield* causeFor(tenant), budget, now)
+      return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
     const fund: Operations["fund"] = Effect.fnUntraced(function*(tenant, request) {
-      const cause = yield* causeFor(tenant)
-      const parsed = ScopePath.parse(tenant, request.scope)
-      if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as BudgetError)
-      const flaw = flaws.fund(request)
-      if (flaw !== undefined) {
-        return yield* Effect.fail(toError({ code: "INVALID_REQUEST", ...flaw }, cause) as BudgetError)
-      }
-      const record = recordKey(tenant, "fund", `${request.scope} ${request.amount.unit} ${request.idempotencyKey}`)
-      const digest = CanonicalJson.digest(request)
-      return yield* execute<FundReply, BudgetError>({ _tag: "Fund", cause, record, digest, request })
+      const { cause, command } = Budgeting.fund(yield* causeFor(tenant), request)
+      return yield* ask<FundReply, BudgetError>(engine, cause, command)
     })
 
     const updateBudget: Operations["updateBudget"] = Effect.fnUntraced(function*(tenant, request) {
-      const cause = yield* causeFor(tenant)
-      const refusal = flawedUpdate(tenant, request)
-      if (refusal !== undefined) return yield* Effect.fail(toError(refusal, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "UpdateBudget", cause, request })
+      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request)
+      return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
@@ -319,7 +319,7 @@ export const make = Effect.fnUntraced(
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
 
-    return Ledger.of({ as: authority, createBudget, fund, updateBudget, entries, verify })
+    return Ledger.of({ as: authority, createBudget, fund, updateBudget, entries, verify, engine })
   }
 )
 
@@ -390,7 +390,8 @@ export const layerAuthority = (principal: Principal): Layer.Layer<BudgetAuthorit
 
 const tenantsOf = (batch: ReadonlyArray<Submission>): ReadonlyArray<string> => {
   const first = batch[0]
-  return batch.length === 1 && first !== undefined
-    ? [first.command.cause.tenant]
-    : Array.from(new Set(batch.map(({ command }) => command.cause.tenant))).sort()
+  if (batch.length === 1 && first !== undefined && first.command._tag !== "Govern") return [first.command.cause.tenant]
+  const names = new Set(batch.map(({ command }) => command.cause.tenant))
+  if (batch.some(({ command }) => command._tag === "Govern" && movesTenant(command.order))) names.add(HIERARCHY)
+  return Array.from(names).sort()
 }

@@ -4,8 +4,9 @@
  * A verdict is either a refusal, which changes nothing, or a reply with the change it makes. There are no rules anywhere
  * else; a store only loads and writes rows.
  *
- * The order of refusals, first one wins: the request's shape, the tenant (by id: unknown, then another tenant's), a
- * repeated key, the reservation's state, the unit, the budgets from the widest scope to the narrowest.
+ * The order of refusals, first one wins: the request's shape, the caller's key, permission and scopes, the tenant (by id:
+ * unknown, then another tenant's), a repeated key, the tenant's status, the reservation's state, the unit, the budgets from the
+ * widest scope to the narrowest.
  *
  * @since 0.1.0
  */
@@ -13,8 +14,10 @@ import { decideDecide, decideReserve } from "./rules/Admission.ts"
 import { decideCreate, decideFund, decideUpdate } from "./rules/Budgets.ts"
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
+import { audited, decideOrder, keysOfOrder } from "./rules/Governing.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
+import { gate, keysOfStanding } from "./rules/Standing.ts"
 import type { Missing, View } from "./View.ts"
 
 /**
@@ -25,6 +28,7 @@ import type { Missing, View } from "./View.ts"
  * @since 0.1.0
  */
 export const keys = (command: Command, view: View, missing: Missing, _now: number): void => {
+  keysOfStanding(command.cause, missing)
   switch (command._tag) {
     case "Decide":
     case "Event":
@@ -60,6 +64,9 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
     case "UpdateBudget":
       missing.scope(command.request.scope)
       return
+    case "Govern":
+      keysOfOrder(command, view, missing)
+      return
     case "Sweep":
       return
   }
@@ -72,6 +79,12 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
  * @since 0.1.0
  */
 export const decide = (view: View, command: Command, now: number): Verdict => {
+  const verdict = gate(view, command, now) ?? ruled(view, command, now)
+  const deed = command.cause.deed
+  return deed === undefined ? verdict : audited(verdict, deed)
+}
+
+const ruled = (view: View, command: Command, now: number): Verdict => {
   switch (command._tag) {
     case "Decide":
       return decideDecide(view, command, now)
@@ -93,6 +106,8 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideUpdate(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
+    case "Govern":
+      return decideOrder(view, command, now)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
   }

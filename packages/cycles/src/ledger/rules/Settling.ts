@@ -122,7 +122,8 @@ export const decideRelease = (view: View, command: Command & { readonly _tag: "R
     ...shown(cause, budgets)
   }
   const reservation: ReservationRow = { ...row, status: "RELEASED", finalizedAtMs: now }
-  return done(command, reply, { kind: "RELEASE", budgets, reservation }, now + KEEP_SETTLED_MS, id)
+  const change: Change = { kind: "RELEASE", budgets, reservation, reason: command.request.reason }
+  return done(command, reply, change, now + KEEP_SETTLED_MS, id)
 }
 
 /** Specification: operation `extendReservation`. Grace is for settling, not for extending. */
