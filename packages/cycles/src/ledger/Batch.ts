@@ -7,7 +7,7 @@ import type { CyclesError } from "../protocol/CyclesError.ts"
 import { InternalError } from "../protocol/CyclesError.ts"
 import { emptyTenant } from "./Model.ts"
 import * as Rules from "./Rules.ts"
-import type { Cause, Change, Command, Verdict } from "./rules/Command.ts"
+import type { BudgetChange, Cause, Change, Command, Verdict } from "./rules/Command.ts"
 import { expire } from "./rules/Settling.ts"
 import { none } from "./rules/Verdict.ts"
 import type { View } from "./View.ts"
@@ -70,9 +70,13 @@ const apply = (view: View, cause: Cause, change: Change, command: Command | unde
     lastAct: change.act === undefined ? before.lastAct : before.lastAct + 1,
     profile: change.profile ?? before.profile
   })
-  const budgets = change.kind === undefined
+  const budgets: ReadonlyArray<BudgetChange> = change.kind === undefined
     ? change.budgets
-    : change.budgets.map((pair) => ({ before: pair.before, after: { ...pair.after, lastEntry } }))
+    : change.budgets.map(({ after, before }) => ({
+      // A verdict may change a budget more than once; only here the entry of its earlier change has a number.
+      before: before === undefined ? undefined : view.budget(before.scope, before.unit) ?? before,
+      after: { ...after, lastEntry }
+    }))
   for (const { after } of budgets) view.putBudget(after)
   if (change.reservation !== undefined) view.putReservation(change.reservation)
   for (const row of change.counters ?? none) view.putCounter(row)
