@@ -1,9 +1,9 @@
 // What `.ci/run` runs. A step that fails does not stop the later ones. The last line sums up: every check, every test and
 // every other step counts as one.
 import { execFileSync, spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const repository = fileURLToPath(new URL("..", import.meta.url))
@@ -35,6 +35,49 @@ const countStep = (name, isPassed) => count(name, isPassed ? 1 : 0, isPassed ? 0
 
 /** A run that fails without a failed part to show for it counts as one failure. */
 const countRun = (name, code, passed, failed) => count(name, passed, code !== 0 && failed === 0 ? 1 : failed)
+
+/** What tests use of a Debian system, where it can be had: a tracer of system calls, and a database server of their own. */
+const systemPackages = [
+  { name: "strace", isThere: () => isOnPath("strace") },
+  { name: "postgresql", isThere: () => hasPostgres() || isOnPath("postgres") }
+]
+
+const isOnPath = (program) =>
+  (process.env.PATH ?? "").split(delimiter).some((folder) => folder !== "" && existsSync(join(folder, program)))
+
+const hasPostgres = () => {
+  const versions = "/usr/lib/postgresql"
+  return existsSync(versions) &&
+    readdirSync(versions).some((version) => existsSync(join(versions, version, "bin", "postgres")))
+}
+
+/** Tests that miss one say that they did not run, so a failure here is told and does not count. */
+const installSystemPackages = async () => {
+  const missing = systemPackages.filter(({ isThere }) => !isThere()).map(({ name }) => name)
+  if (missing.length === 0) return
+  if (!isOnPath("apt-get")) {
+    console.error(`There is no apt-get to install ${missing.join(" and ")}; tests that need it are skipped`)
+    return
+  }
+  if (missing.includes("postgresql")) {
+    // Tests start servers of their own; the package shall not start one on the default port.
+    try {
+      mkdirSync("/etc/postgresql-common", { recursive: true })
+      const settings = "/etc/postgresql-common/createcluster.conf"
+      if (!existsSync(settings)) writeFileSync(settings, "create_main_cluster = false\n")
+    } catch (error) {
+      console.error(`postgresql is not installed, since it would start a server: ${error.message}`)
+      missing.splice(missing.indexOf("postgresql"), 1)
+    }
+  }
+  if (missing.length === 0) return
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }
+  await show("apt-get", ["-qq", "update"], options)
+  for (const name of missing) {
+    const { code } = await show("apt-get", ["-qq", "install", "--yes", "--no-install-recommends", name], options)
+    if (code !== 0) console.error(`apt-get could not install ${name}; tests that need it are skipped`)
+  }
+}
 
 const runChecks = async () => {
   const { code, stdout } = await show("npm", ["run", "check"])
@@ -104,6 +147,7 @@ const runFreshClone = async () => {
 }
 
 try {
+  await installSystemPackages()
   countStep("install", (await show(process.execPath, ["scripts/ensure-install.mjs"])).code === 0)
   await runChecks()
   await runTests()

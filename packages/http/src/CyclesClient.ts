@@ -2,7 +2,7 @@
  * A `BudgetAuthority` behind a URL: any server that speaks the Cycles protocol.
  *
  * The client needs an `HttpClient` and leaves the choice to you: `FetchHttpClient.layer` works in Node, browsers and edge
- * runtimes, `NodeHttpClient.layerNodeHttp` in Node.
+ * runtimes; `@effect-cycles/http/NodeClient` in Node, with a connect timeout of its own.
  *
  * What it does beside sending requests:
  *
@@ -68,9 +68,10 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import type { HttpClientError } from "effect/http/HttpClientError"
+import { DecodeError, HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as HttpClientResponses from "effect/http/HttpClientResponse"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -104,6 +105,12 @@ declare class URLSearchParams {
 declare class TextDecoder {
   decode(bytes?: Uint8Array, options?: { readonly stream?: boolean }): string
 }
+interface WebBody {
+  readonly getReader: () => {
+    readonly read: () => Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+    readonly cancel: () => Promise<void>
+  }
+}
 
 /**
  * Where the authority is, and how to talk to it.
@@ -112,7 +119,8 @@ declare class TextDecoder {
  *   or credentials
  * - `apiKey`: visible ASCII characters
  * - `subject`: who spends when a request does not say; nobody when not given
- * - `timeout`: for one attempt, from sending it to the last byte of its reply; 10 seconds when not given
+ * - `timeout`: for one attempt, from sending it to the last byte of its reply; 10 seconds when not given. Connecting counts; a
+ *   shorter time for that alone is an option of `NodeClient`, since `fetch` cannot tell
  * - `retries`: how many attempts may follow the first; 3 when not given
  * - `maxResponseBytes`: how long a reply may be; 4 MiB when not given
  *
@@ -237,6 +245,7 @@ const optional = (name: string): Config.Config<string | undefined> =>
  * | `CYCLES_API_KEY` | required |
  * | `CYCLES_TENANT`, `CYCLES_WORKSPACE`, `CYCLES_APP`, `CYCLES_WORKFLOW`, `CYCLES_AGENT`, `CYCLES_TOOLSET` | the subject of requests that name none |
  * | `CYCLES_TIMEOUT_MS` | for one attempt, in milliseconds; 10,000 when not set |
+ * | `CYCLES_CONNECT_TIMEOUT_MS` | for a new connection; read by `NodeClient.layerConfig`, not here |
  * | `CYCLES_RETRIES` | how many attempts may follow the first; 3 when not set |
  *
  * A variable that is missing or malformed is a `ConfigError` that names it.
@@ -730,12 +739,58 @@ const read = (
   response: HttpClientResponse,
   maxBytes: number
 ): Effect.Effect<string | undefined, HttpClientError> => {
+  const web: WebBody | null | undefined = Option.getOrUndefined(HttpClientResponses.toWeb(response))?.body
+  if (web !== undefined && web !== null) return readWeb(response, web, maxBytes)
   const length = response.headers["content-length"]
   const isPlain = response.headers["content-encoding"] === undefined
-  if (isPlain && length !== undefined && /^\d{1,15}$/.test(length)) {
-    if (Number(length) <= maxBytes) return response.text
-  }
-  return Effect.suspend(() => {
+  const isShort = isPlain && length !== undefined && /^\d{1,15}$/.test(length) && Number(length) <= maxBytes
+  return isShort ? response.text : readStream(response, maxBytes)
+}
+
+/**
+ * The body of a `fetch`, without a stream of Effect around it, which would abort the request behind a reply that was read to its
+ * end: that costs as much as half a request.
+ */
+const readWeb = (
+  response: HttpClientResponse,
+  web: WebBody,
+  maxBytes: number
+): Effect.Effect<string | undefined, HttpClientError> =>
+  Effect.callback((resume) => {
+    const reader = web.getReader()
+    const cancel = (): void => {
+      reader.cancel().catch(() => {})
+    }
+    const decoder = new TextDecoder()
+    let bytes = 0
+    let text = ""
+    const drain = async (): Promise<string | undefined> => {
+      while (true) {
+        const { done, value } = await reader.read()
+        if (done || value === undefined) return text + decoder.decode()
+        bytes += value.byteLength
+        if (bytes > maxBytes) {
+          cancel()
+          return undefined
+        }
+        text += decoder.decode(value, { stream: true })
+      }
+    }
+    drain().then(
+      (text) => resume(Effect.succeed(text)),
+      (cause) =>
+        resume(
+          Effect.fail(new HttpClientError({ reason: new DecodeError({ request: response.request, response, cause }) }))
+        )
+    )
+    return Effect.sync(cancel)
+  })
+
+const readStream = (
+  response: HttpClientResponse,
+  maxBytes: number
+): Effect.Effect<string | undefined, HttpClientError> =>
+  Effect.suspend(() => {
     const decoder = new TextDecoder()
     let bytes = 0
     let text = ""
@@ -753,7 +808,6 @@ const read = (
       )
     )
   })
-}
 
 /** What went wrong below, in words: an error of the HTTP client holds the whole request, and with it the key. */
 const describe = (

@@ -306,12 +306,34 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
+  /** Where a record goes that is not to be settled. What was put aside before stays. */
+  const asideOf = Effect.fnUntraced(function*(file: string, why: "corrupt" | "quarantined") {
+    const stem = file.slice(0, -SUFFIX.length)
+    return (yield* fs.exists(`${stem}.${why}`)) ? `${stem}.${crypto.randomUUID()}.${why}` : `${stem}.${why}`
+  })
+
+  /**
+   * A file system replaces a file whether it is still there or not. So that a record put off does not come back when another process
+   * resolves it meanwhile, who puts it off leaves a note, and who finds that note when resolving leaves one in return. What a
+   * crash leaves of them goes the way of every temporary file.
+   */
+  const notesOf = (target: string) => ({
+    deferring: `${target}.deferring.tmp`,
+    resolved: `${target}.resolved.tmp`
+  })
+
+  /** Leaves a note; not where somebody else has. */
+  const leave = (note: string): Effect.Effect<boolean, PlatformError> =>
+    Effect.as(fs.writeFileString(note, "", { flag: "wx", mode: 0o600 }), true).pipe(
+      Effect.catchIf((error) => error.reason._tag === "AlreadyExists", () => Effect.succeed(false))
+    )
+
   const look = (file: string): Effect.Effect<JournalRecord | undefined> =>
     Effect.gen(function*() {
       const found = yield* load(file)
       if (found === undefined) return undefined
       if (Result.isFailure(found)) {
-        const aside = `${file.slice(0, -SUFFIX.length)}.corrupt`
+        const aside = yield* asideOf(file, "corrupt")
         yield* Effect.logWarning(
           `A journal record cannot be read and is put aside as ${aside}: ${found.failure.message}`
         )
@@ -334,18 +356,40 @@ export const make = Effect.fnUntraced(function*(
     append: (record) => Effect.mapError(put(record), failedTo("append")),
     resolve: (id) =>
       Effect.gen(function*() {
-        yield* fs.remove(targetOf(id), { force: true })
+        const target = targetOf(id)
+        const { deferring, resolved } = notesOf(target)
+        yield* fs.remove(target, { force: true })
+        if (yield* fs.exists(deferring)) {
+          yield* leave(resolved)
+          yield* fs.remove(target, { force: true })
+        }
         yield* Effect.ignore(removeLegacy(id))
       }).pipe(Effect.mapError(failedTo("resolve"))),
     defer: (id, notBeforeMs) =>
       Effect.gen(function*() {
-        const found = yield* load(targetOf(id))
-        if (found === undefined || Result.isFailure(found)) return
-        yield* put({ ...found.success.record, notBeforeMs })
+        const target = targetOf(id)
+        if (!(yield* fs.exists(target))) return
+        const { deferring, resolved } = notesOf(target)
+        const putOff = Effect.gen(function*() {
+          // One of an earlier time; whoever leaves one now has removed the record before.
+          yield* fs.remove(resolved, { force: true })
+          const found = yield* load(target)
+          if (found === undefined || Result.isFailure(found)) return
+          yield* put({ ...found.success.record, notBeforeMs })
+          if (yield* fs.exists(resolved)) yield* fs.remove(target, { force: true })
+        })
+        yield* Effect.acquireUseRelease(
+          leave(deferring),
+          (isMine) => isMine ? putOff : Effect.void,
+          (isMine) =>
+            isMine
+              ? Effect.forEach([resolved, deferring], (note) => Effect.ignore(fs.remove(note, { force: true })))
+              : Effect.void
+        )
       }).pipe(Effect.mapError(failedTo("defer"))),
     quarantine: (id) => {
       const target = targetOf(id)
-      return fs.rename(target, `${target.slice(0, -SUFFIX.length)}.quarantined`).pipe(
+      return Effect.flatMap(asideOf(target, "quarantined"), (aside) => fs.rename(target, aside)).pipe(
         Effect.catchIf(isMissing, () => Effect.void),
         Effect.mapError(failedTo("quarantine"))
       )

@@ -503,6 +503,34 @@ describe("A reply", () => {
       assert.notInclude(error.message, "hunter2")
     }))
 
+  it.effect("may have a state in its lists that is not known", () =>
+    Effect.gen(function*() {
+      const record = {
+        reservation_id: "r-1",
+        status: "ACTIVE",
+        subject: { tenant: "acme" },
+        action: { kind: "llm.completion", name: "gpt-4o" },
+        reserved: { unit: "TOKENS", amount: 5 },
+        created_at_ms: 1,
+        expires_at_ms: 2,
+        scope_path: "tenant:acme",
+        affected_scopes: ["tenant:acme"]
+      }
+      const suspended = { ...record, reservation_id: "r-2", status: "SUSPENDED" }
+      const listed = scriptedFetch(jsonReply(200, { reservations: [record, suspended] }))
+      const { reservations } = yield* Effect.provide(
+        Effect.flatMap(BudgetAuthority, (authority) => authority.reservations({})),
+        layerScripted(listed.fetch, { retries: 0 })
+      )
+      assert.deepStrictEqual(reservations.map(({ status }) => status), ["ACTIVE", "SUSPENDED"])
+      const one = scriptedFetch(jsonReply(200, suspended))
+      const { status } = yield* Effect.provide(
+        Effect.flatMap(BudgetAuthority, (authority) => authority.reservation(ReservationId.make("r-2"))),
+        layerScripted(one.fetch, { retries: 0 })
+      )
+      assert.strictEqual(status, "SUSPENDED")
+    }))
+
   it.effect("is bounded, whether it says its length or not", () =>
     Effect.gen(function*() {
       const long = { decision: "ALLOW", affected_scopes: [], note: "x".repeat(1_000) }

@@ -45,12 +45,23 @@ import * as ReferenceModel from "./ReferenceModel.ts"
  * - `beyond`: the estimate and the most that remains
  * - `overdraft`: the estimate, the least that remains, and the least room for debt
  * - `debt`, `allocated`: of the first budget concerned
+ * - `limit`: the least that remains of a limit of a budget concerned; what `remaining` is, where none has any
  *
  * @category models
  * @since 0.1.0
  */
 export interface AmountSpec {
-  readonly of: "zero" | "remaining" | "widest" | "estimate" | "cover" | "beyond" | "overdraft" | "debt" | "allocated"
+  readonly of:
+    | "zero"
+    | "remaining"
+    | "widest"
+    | "estimate"
+    | "cover"
+    | "beyond"
+    | "overdraft"
+    | "debt"
+    | "allocated"
+    | "limit"
   readonly plus: bigint
 }
 
@@ -79,14 +90,14 @@ export interface ReservationRef {
 }
 
 /**
- * A budget: the `nth` from the last of the tenant's, or of those that are over limit (best, with something remaining) or in
- * debt (of all of its, when none is), or none there is.
+ * A budget: the `nth` from the last of the tenant's, or of those that are over limit (best, with something remaining), in
+ * debt or have limits (of all of its, when none is), or none there is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BudgetRef {
-  readonly of: "own" | "flagged" | "indebted" | "unknown"
+  readonly of: "own" | "flagged" | "indebted" | "limited" | "unknown"
   readonly nth: number
 }
 
@@ -156,10 +167,20 @@ export type Command =
   }
   /** Only ever lowers the limit. */
   | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
-  /** To `ms` from now, or from the end of a lease or of its grace: the `nth` soonest of those that are ACTIVE. */
+  | {
+    readonly _tag: "SetLimits"
+    readonly tenant: number
+    readonly budget: BudgetRef
+    readonly limits: ReadonlyArray<ReferenceModel.Limit>
+  }
+  | { readonly _tag: "Limits"; readonly tenant: number; readonly budget: BudgetRef }
+  /**
+   * To `ms` from now, from the end of a lease or of its grace (the `nth` soonest of those that are ACTIVE), or from a window of a
+   * limit that reopens (the `nth` soonest to).
+   */
   | {
     readonly _tag: "Advance"
-    readonly from: "now" | "expiry" | "grace"
+    readonly from: "now" | "expiry" | "grace" | "window"
     readonly nth: number
     readonly ms: number
   }
@@ -230,7 +251,9 @@ export interface Scenario {
  *
  * - `seededDebt`: budgets that have debt to begin with; without them the rule `debt-without-limit-blocks-reserve` is out of
  *   reach, for debt above a limit of 0 is over limit however else it came about
- * - `limits`: the command `SetLimit`; without it the rule `lowering-the-limit-flags` is out of reach
+ * - `limits`: the command `SetLimit`, which is about overdrafts; without it the rule `lowering-the-limit-flags` is out of reach
+ * - `windows`: budgets with limits that have windows, and the commands `SetLimits` and `Limits`; without them the rules about
+ *   limits are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  *
  * @category models
@@ -239,6 +262,7 @@ export interface Scenario {
 export interface Options {
   readonly seededDebt?: boolean
   readonly limits?: boolean
+  readonly windows?: boolean
   readonly maxExtensions?: number
 }
 
@@ -340,6 +364,29 @@ const keyOf = (draw: Draw): number => oneOf(draw, [[1, draw(3)], [8, draw(10_000
 
 const askingOf = (draw: Draw): Asking => ({ tenant: oneOf(draw, [[6, 0], [2, 1], [1, 2]]), key: keyOf(draw) })
 
+/** In some of these zones a day or a week ends within the scenario's time. */
+const WINDOWS: ReadonlyArray<ReferenceModel.LimitWindow> = [
+  { every: "day", timeZone: "America/New_York" },
+  { rollingMs: 60_000 },
+  { every: "day", timeZone: "UTC" },
+  { every: "week", timeZone: "Asia/Kolkata" },
+  { rollingMs: 100_000 },
+  { every: "month", timeZone: "Europe/Berlin" },
+  { rollingMs: 3_600_000 }
+]
+
+const limitsOf = (draw: Draw): ReadonlyArray<ReferenceModel.Limit> => {
+  const limit = (id: string): ReferenceModel.Limit => {
+    const window = WINDOWS[oneOf(draw, [[6, 0], [6, 1], [2, 2], [2, 3], [2, 4], [1, 5], [1, 6]])] ??
+      { rollingMs: 60_000 }
+    const amount = oneOf(draw, [[3, 40n], [3, 20n], [2, 60n], [2, 100n], [1, INT64_MAX - 50n]])
+    const rollover = oneOf(draw, [[1, undefined], [1, 10n], [1, 15n]])
+    return { id, window, amount, ...("every" in window && given({ rollover })) }
+  }
+  const [a, b] = [limit("a"), limit("b")]
+  return oneOf<ReadonlyArray<ReferenceModel.Limit>>(draw, [[2, [a]], [1, [a, b]]])
+}
+
 const hugeOf = (draw: Draw): bigint =>
   oneOf(draw, [[1, 2n ** 53n + 1n], [1, 2n ** 53n - 1n], [2, INT64_MAX], [1, INT64_MAX - 1n], [1, INT64_MAX - 20n], [
     1,
@@ -382,7 +429,7 @@ const referenceOf = (draw: Draw): ReservationRef => ({
 })
 
 const budgetRefOf = (draw: Draw): BudgetRef => ({
-  of: oneOf(draw, [[8, "own"], [4, "flagged"], [3, "indebted"], [1, "unknown"]]),
+  of: oneOf(draw, [[8, "own"], [4, "flagged"], [3, "indebted"], [2, "limited"], [1, "unknown"]]),
   nth: draw(5)
 })
 
@@ -402,6 +449,8 @@ const commandOf = (draw: Draw, options: Options): Command => {
     [18, "Repeat"],
     [4, "SetStatus"],
     [options.limits === false ? 0 : 3, "SetLimit"],
+    [options.windows === false ? 0 : 3, "SetLimits"],
+    [options.windows === false ? 0 : 3, "Limits"],
     [4, "Balances"],
     [4, "ReadReservation"],
     [5, "ListReservations"]
@@ -414,7 +463,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        estimate: amountOf(draw, "remaining", "widest")
+        estimate: amountOf(draw, "remaining", "widest", "limit")
       }
     case "Reserve":
       return {
@@ -422,7 +471,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        estimate: amountOf(draw, "remaining", "remaining", "widest"),
+        estimate: amountOf(draw, "remaining", "limit", "limit", "widest"),
         overagePolicy: policyOf(draw),
         ttlMs: oneOf<number | undefined>(draw, [
           [30, undefined],
@@ -464,7 +513,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        actual: amountOf(draw, "remaining", "widest", "widest", "overdraft"),
+        actual: amountOf(draw, "remaining", "widest", "limit", "overdraft"),
         overagePolicy: policyOf(draw)
       }
     case "Fund": {
@@ -507,8 +556,24 @@ const commandOf = (draw: Draw, options: Options): Command => {
           [1, { of: "zero", plus: 5n }]
         ])
       }
+    case "SetLimits": {
+      const limits = limitsOf(draw)
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        budget: { ...budgetRefOf(draw), of: oneOf(draw, [[3, "limited"], [1, "own"]]) },
+        limits: oneOf<ReadonlyArray<ReferenceModel.Limit>>(draw, [[5, limits], [1, []]])
+      }
+    }
+    case "Limits":
+      return { _tag: tag, tenant: asking.tenant, budget: { ...budgetRefOf(draw), of: "limited" } }
     case "Advance": {
-      const from = oneOf<"now" | "expiry" | "grace">(draw, [[3, "now"], [5, "expiry"], [5, "grace"]])
+      const from = oneOf<"now" | "expiry" | "grace" | "window">(draw, [
+        [3, "now"],
+        [5, "expiry"],
+        [5, "grace"],
+        [options.windows === false ? 0 : 4, "window"]
+      ])
       const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [1, 70_000]])
       const beside = oneOf(draw, [[3, 0], [4, 1], [2, -1]])
       return { _tag: tag, from, nth: oneOf(draw, [[4, 0], [1, 1]]), ms: from === "now" ? step : beside }
@@ -586,6 +651,8 @@ const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.B
   const overdraftLimit = oneOf(draw, [[5, 0n], [2, 20n], [2, 100n], [1, 5n], [1, INT64_MAX]])
   const status = oneOf<ReferenceModel.BudgetStatus>(draw, [[36, "ACTIVE"], [2, "FROZEN"], [1, "CLOSED"]])
   const debt = oneOf(draw, [[8, 0n], [1, 3n], [1, 10n]])
+  const limits = limitsOf(draw)
+  const isLimited = draw(3) === 0 && options.windows !== false
   const below = BUDGETED[oneOf(draw, [[2, 0], [4, 1], [4, 2], [2, 3], [2, 4], [1, 5], [2, 6]])] ?? ""
   return {
     tenant,
@@ -594,7 +661,8 @@ const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.B
     allocated,
     ...(overdraftLimit > 0n && { overdraftLimit }),
     ...(status !== "ACTIVE" && { status }),
-    ...(options.seededDebt !== false && debt > 0n && { debt })
+    ...(options.seededDebt !== false && debt > 0n && { debt }),
+    ...(isLimited && { limits })
   }
 }
 
@@ -669,10 +737,10 @@ export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenar
   Arbitrary.map(
     Arbitrary.all({
       tenants: Arbitrary.schema(Schema.Literals([2, 3])),
-      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(8, (draw) => budgetOf(draw, options, tenant)))),
-      budgets: Arbitrary.array(fromNumbers(10, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
+      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))),
+      budgets: Arbitrary.array(fromNumbers(20, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
       maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
-      commands: Arbitrary.array(fromNumbers(28, (draw) => commandOf(draw, options)))
+      commands: Arbitrary.array(fromNumbers(34, (draw) => commandOf(draw, options)))
     }),
     ({ budgets, commands, maxExtensions, roots, tenants }) =>
       scenarioOf(tenants, [...roots, ...budgets], maxExtensions, commands, options)
@@ -761,7 +829,7 @@ const reversed = <A>(value: A): A =>
  */
 export const makeDriver = (scenario: Scenario): Driver => {
   const model = ReferenceModel.makeModel({ maxExtensions: scenario.maxExtensions })
-  const state = model.initial(scenario.budgets)
+  const state = model.initial(scenario.budgets, START_MS)
   const history: Array<ReferenceModel.Operation> = []
   let now = START_MS
 
@@ -811,6 +879,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
     const least = (ns: ReadonlyArray<bigint>): bigint => ns.length === 0 ? 0n : ns.reduce((a, b) => a < b ? a : b)
     const left = budgets.map(ReferenceModel.remaining).map((n) => n < 0n ? 0n : n)
     const most = left.reduce((a, b) => a > b ? a : b, 0n)
+    const limits = budgets.flatMap((b) => model.limits(state, b, now)).map((limit) => limit.remaining)
     const room = budgets.filter((b) => b.overdraftLimit > 0n).map((b) => b.overdraftLimit - b.debt)
     const base = {
       remaining: least(left),
@@ -820,7 +889,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
       beyond: estimate + most,
       overdraft: estimate + least(left) + least(room),
       debt: budgets[0]?.debt ?? 0n,
-      allocated: budgets[0]?.allocated ?? 0n
+      allocated: budgets[0]?.allocated ?? 0n,
+      limit: least(limits.length > 0 ? limits : left)
     }[spec.of]
     return base + spec.plus < 0n ? 0n : base + spec.plus
   }
@@ -833,7 +903,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
     const special = {
       own: [],
       flagged: ready.length > 0 ? ready : flagged,
-      indebted: own.filter((b) => b.debt > 0n)
+      indebted: own.filter((b) => b.debt > 0n),
+      limited: own.filter((b) => b.limits.length > 0)
     }[ref.of]
     return nthFromLast(special.length > 0 ? special : own, ref.nth)
   }
@@ -913,7 +984,9 @@ export const makeDriver = (scenario: Scenario): Driver => {
       case "Advance": {
         const deadline = (r: ReferenceModel.Reservation): number =>
           r.expiresAtMs + (command.from === "grace" ? r.graceMs : 0)
-        const ends = state.reservations.filter((r) => r.status === "ACTIVE").map(deadline)
+        const ends = (command.from === "window"
+          ? [...model.reopenings(state, now)]
+          : state.reservations.filter((r) => r.status === "ACTIVE").map(deadline))
           .filter((end) => end + command.ms > now).sort((a, b) => a - b)
         const to = (command.from === "now" ? now : ends[command.nth % Math.max(1, ends.length)] ?? now) + command.ms
         if (to > now && to <= LATEST_MS) now = to
@@ -941,6 +1014,14 @@ export const makeDriver = (scenario: Scenario): Driver => {
     }
     const tenant = tenantAt(command.tenant)
     switch (command._tag) {
+      case "SetLimits":
+      case "Limits": {
+        const budget = budgetAt(command.tenant, command.budget)
+        if (budget === undefined) return []
+        const { scope, unit } = budget
+        if (command._tag === "Limits") return [{ _tag: "Limits", tenant, scope, unit }]
+        return [{ _tag: "SetLimits", tenant, scope, unit, limits: command.limits }]
+      }
       case "Decide":
       case "Reserve":
       case "Event": {
@@ -1083,7 +1164,7 @@ export const disagreement = (
   model: ReferenceModel.Model,
   options?: { readonly ignore?: ReadonlyArray<string> }
 ): number | undefined => {
-  const state = model.initial(scenario.budgets)
+  const state = model.initial(scenario.budgets, START_MS)
   const at = entries.findIndex(({ ids, now, operation, outcome }) =>
     !ReferenceModel.agrees(model.apply(state, operation, now, ids), outcome, options)
   )

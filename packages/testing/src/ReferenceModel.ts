@@ -73,6 +73,57 @@ import type { Subject } from "effect-cycles/protocol/Subject"
 export type BudgetStatus = "ACTIVE" | "FROZEN" | "CLOSED"
 
 /**
+ * The stretch of time a limit counts in: the day, week (from Monday) or month of a time zone, or the milliseconds just past.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LimitWindow = CalendarWindow | { readonly rollingMs: number }
+
+interface CalendarWindow {
+  readonly every: "day" | "week" | "month"
+  readonly timeZone: string
+}
+
+/**
+ * How much of a budget may be taken within a window. `rollover`: how much of what a calendar window leaves unused is added to
+ * the next one, at most.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limit {
+  readonly id: string
+  readonly window: LimitWindow
+  readonly amount: bigint
+  readonly rollover?: bigint
+}
+
+/**
+ * What a hold or an event means to one limit. It counts at the time the hold was taken, whenever that is settled.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Use {
+  readonly budget: Budget
+  readonly limitId: string
+  readonly window: LimitWindow
+  atMs: number
+  held: bigint
+  used: bigint
+}
+
+/** What a calendar window began with. It is settled when something is first taken in it, or the limit is put there. */
+interface Beginning {
+  readonly budget: Budget
+  readonly limitId: string
+  readonly window: LimitWindow
+  readonly name: string
+  readonly carriedOver: bigint
+}
+
+/**
  * One budget: a row per (scope, unit).
  *
  * @category models
@@ -90,10 +141,11 @@ export interface Budget {
   /** A charge was capped because less was there. */
   capped: boolean
   status: BudgetStatus
+  limits: ReadonlyArray<Limit>
 }
 
 /**
- * A budget to begin with. What is not given is 0, false or `ACTIVE`.
+ * A budget to begin with. What is not given is 0, false, `ACTIVE` or none.
  *
  * @category models
  * @since 0.1.0
@@ -108,6 +160,7 @@ export interface BudgetSeed {
   readonly overdraftLimit?: bigint
   readonly capped?: boolean
   readonly status?: BudgetStatus
+  readonly limits?: ReadonlyArray<Limit>
 }
 
 /**
@@ -129,6 +182,7 @@ export interface Reservation {
   readonly scopes: ReadonlyArray<string>
   readonly budgets: ReadonlyArray<Budget>
   readonly metadata: JsonObject | undefined
+  readonly uses: ReadonlyArray<Use>
   status: ReservationStatus
   expiresAtMs: number
   extensions: number
@@ -154,6 +208,8 @@ export interface State {
   readonly budgets: Array<Budget>
   readonly reservations: Array<Reservation>
   readonly records: Array<IdempotencyRecord>
+  readonly uses: Array<Use>
+  readonly beginnings: Array<Beginning>
 }
 
 /**
@@ -190,7 +246,7 @@ export interface FundRequest {
 }
 
 /**
- * Something a tenant (or, for the last three of the writing ones, its operator) does.
+ * Something a tenant (or, for the last four of the writing ones and `Limits`, its operator) does.
  *
  * @category models
  * @since 0.1.0
@@ -223,6 +279,14 @@ export type Operation =
     readonly unit: Unit
     readonly overdraftLimit: bigint
   }
+  | {
+    readonly _tag: "SetLimits"
+    readonly tenant: string
+    readonly scope: string
+    readonly unit: Unit
+    readonly limits: ReadonlyArray<Limit>
+  }
+  | { readonly _tag: "Limits"; readonly tenant: string; readonly scope: string; readonly unit: Unit }
   | { readonly _tag: "Balances"; readonly tenant: string; readonly query: BalancesQuery }
   | { readonly _tag: "ReadReservation"; readonly tenant: string; readonly id: ReservationId }
   | { readonly _tag: "ListReservations"; readonly tenant: string; readonly query: ReservationsQuery }
@@ -239,7 +303,31 @@ export interface NewIds {
 }
 
 /**
- * What a success carries. The three operator's operations answer with the balance afterwards. Lists are whole: `limit` and
+ * Where a limit stands: `remaining = amount + carriedOver − used − held`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitState {
+  readonly id: string
+  readonly used: bigint
+  readonly held: bigint
+  readonly carriedOver: bigint
+  readonly remaining: bigint
+}
+
+/**
+ * Where all limits of a budget stand, in their order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitStates {
+  readonly limits: ReadonlyArray<LimitState>
+}
+
+/**
+ * What a success carries. The operator's writing operations answer with the balance afterwards. Lists are whole: `limit` and
  * `cursor` are for whoever pages through the authority's.
  *
  * @category models
@@ -256,6 +344,7 @@ export type Reply =
   | BalancesPage
   | ReservationRecord
   | ReservationsPage
+  | LimitStates
 
 /**
  * @category models
@@ -282,6 +371,7 @@ interface Where {
   readonly unit?: Unit
   readonly requested?: bigint
   readonly remaining?: bigint
+  readonly retryAfterMs?: number
 }
 
 /**
@@ -302,13 +392,15 @@ export const fromError = (error: { readonly _tag: CyclesError["_tag"] } & Where)
   ...(error.scope !== undefined && { scope: error.scope }),
   ...(error.unit !== undefined && { unit: error.unit }),
   ...(error.requested !== undefined && { requested: error.requested }),
-  ...(error.remaining !== undefined && { remaining: error.remaining })
+  ...(error.remaining !== undefined && { remaining: error.remaining }),
+  ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs })
 })
 
 /**
  * Whether an authority did what the model says.
  *
- * A failure agrees when its tag does, and each of scope, unit, requested and remaining that the model gives. A success agrees
+ * A failure agrees when its tag does, and each of scope, unit, requested, remaining and the time to wait that
+ * the model gives. A success agrees
  * when the replies are equal, apart from what is volatile or optional to the letter: evidence, the paging of lists, fields that
  * are `undefined`, and in a balance a debt or overdraft limit of 0 and an over-limit of false, which may as well be absent.
  * `ignore` names further fields to leave out of the comparison, at any depth.
@@ -323,7 +415,7 @@ export const agrees = (
 ): boolean => {
   if (expected._tag === "Failure" || actual._tag === "Failure") {
     return expected._tag === "Failure" && actual._tag === "Failure" && expected.error === actual.error &&
-      (["scope", "unit", "requested", "remaining"] as const).every((field) =>
+      (["scope", "unit", "requested", "remaining", "retryAfterMs"] as const).every((field) =>
         expected[field] === undefined || expected[field] === actual[field]
       )
   }
@@ -439,6 +531,24 @@ export const rules = [
   "flag-stays-while-nothing-remains",
   "reset-keeps-spent",
   "lowering-the-limit-flags",
+  // limits
+  "limits-gate-holds",
+  "limits-after-the-budget",
+  "limits-count-holds",
+  "limits-count-at-the-reserve",
+  "limits-count-overage",
+  "limits-take-back-what-ended",
+  "limits-end-with-their-window",
+  "rolling-keeps-the-oldest-piece-whole",
+  "last-limit-to-reopen-speaks",
+  "waiting-in-vain-is-not-suggested",
+  "reject-events-obey-limits",
+  "other-events-do-not",
+  "limits-count-events",
+  "rollover",
+  "rollover-is-capped",
+  "new-limits-carry-nothing",
+  "changed-limits-keep-counting",
   // reading
   "expired-is-gone",
   "newest-first",
@@ -458,7 +568,12 @@ export type RuleName = (typeof rules)[number]
  * @since 0.1.0
  */
 export interface Model {
-  readonly initial: (budgets: ReadonlyArray<BudgetSeed>) => State
+  /** The budgets as they are opened at `now` (0 when not given), which is where their limits begin. */
+  readonly initial: (budgets: ReadonlyArray<BudgetSeed>, now?: number) => State
+  /** Where the limits of a budget stand. */
+  readonly limits: (state: State, budget: Budget, now: number) => ReadonlyArray<LimitState>
+  /** When windows of limits end, or have forgotten something they count: later than `now`, soonest first. */
+  readonly reopenings: (state: State, now: number) => ReadonlyArray<number>
   /** Does one operation at a time (Unix milliseconds) that must not go back. Changes `state`; a refusal changes nothing. */
   readonly apply: (state: State, operation: Operation, now: number, ids: NewIds) => Outcome
 }
@@ -492,6 +607,78 @@ const min = (a: bigint, b: bigint): bigint => a < b ? a : b
 const orZero = (a: bigint): bigint => a > 0n ? a : 0n
 const amountOf = (unit: Unit, amount: bigint): AnyAmount => ({ unit, amount })
 const textOrder = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+// ---------------------------------------------------------------------------------------------------------------------
+// windows of limits
+// ---------------------------------------------------------------------------------------------------------------------
+
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+/** What a calendar on the wall of the time zone shows: `2026-11-22`. */
+const dateIn = (timeZone: string, at: number): string => {
+  let format = formats.get(timeZone)
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" })
+    formats.set(timeZone, format)
+  }
+  return format.format(at)
+}
+
+const DAY_MS = 86_400_000
+
+/** A calendar window is known by a date: its day's, its Monday's, or its month's without the day. */
+const windowName = (window: CalendarWindow, at: number): string => {
+  const date = dateIn(window.timeZone, at)
+  if (window.every === "day") return date
+  if (window.every === "month") return date.slice(0, 7)
+  const noon = Date.parse(`${date}T12:00:00Z`)
+  const sinceMonday = (new Date(noon).getUTCDay() + 6) % 7
+  return new Date(noon - sinceMonday * DAY_MS).toISOString().slice(0, 10)
+}
+
+interface Span {
+  readonly name: string
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** Spans that were asked for before: looking at a calendar takes its time. */
+const spans = new Map<string, Array<Span>>()
+
+/** The time around `at` in which a calendar window has the same name, found by looking at the calendar. */
+const spanOf = (window: CalendarWindow, at: number): Span => {
+  const key = `${window.every} ${window.timeZone}`
+  const known = spans.get(key) ?? []
+  spans.set(key, known)
+  const found = known.find(({ endMs, startMs }) => startMs <= at && at < endMs)
+  if (found !== undefined) return found
+  const name = windowName(window, at)
+  /** How far one can go from `at`, in steps of 1 or −1, and still be in the window. */
+  const reach = (direction: 1 | -1): number => {
+    let [inside, outside] = [0, 32 * DAY_MS]
+    while (outside - inside > 1) {
+      const middle = Math.floor((inside + outside) / 2)
+      if (windowName(window, at + direction * middle) === name) inside = middle
+      else outside = middle
+    }
+    return inside
+  }
+  const span = { name, startMs: at - reach(-1), endMs: at + reach(1) + 1 }
+  known.push(span)
+  return span
+}
+
+const sameWindow = (a: LimitWindow, b: LimitWindow): boolean =>
+  "every" in a
+    ? "every" in b && a.every === b.every && a.timeZone === b.timeZone
+    : "rollingMs" in b && a.rollingMs === b.rollingMs
+
+/** A rolling window counts in 24 pieces, each of them whole until its last millisecond has left the window. */
+const pieceOf = (rollingMs: number, at: number): { readonly n: number; readonly leavesAt: number } => {
+  const length = Math.ceil(rollingMs / 24)
+  const n = Math.floor(at / length)
+  return { n, leavesAt: (n + 1) * length - 1 + rollingMs }
+}
 
 /**
  * Makes a model; with `broken`, one that gets that rule wrong.
@@ -636,6 +823,165 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     changes.forEach(({ budget }, i) => Object.assign(budget, next[i]))
   }
 
+  // -- limits ----------------------------------------------------------------------------------------------------------
+
+  const usesOf = (state: State, budget: Budget, limit: Limit): Array<Use> =>
+    state.uses.filter((use) =>
+      use.budget === budget && use.limitId === limit.id && sameWindow(use.window, limit.window)
+    )
+
+  /** When a use ceases to count. */
+  const leavesAt = ({ atMs, window }: Use): number => {
+    if ("every" in window) return spanOf(window, atMs).endMs
+    return holds("rolling-keeps-the-oldest-piece-whole")
+      ? pieceOf(window.rollingMs, atMs).leavesAt
+      : atMs + window.rollingMs
+  }
+
+  const countsAt = (use: Use, now: number): boolean => now < leavesAt(use) || !holds("limits-end-with-their-window")
+
+  const sum = (uses: ReadonlyArray<Use>): bigint =>
+    uses.reduce((total, { held, used }) => total + used + (holds("limits-count-holds") ? held : 0n), 0n)
+
+  const beginningOf = (state: State, budget: Budget, limit: Limit, name: string): Beginning | undefined =>
+    state.beginnings.find((b) =>
+      b.budget === budget && b.limitId === limit.id && sameWindow(b.window, limit.window) && b.name === name
+    )
+
+  /** What a window leaves to the next: of its own amount, for what it was given itself is used first and ends with it. */
+  const unused = (state: State, budget: Budget, limit: Limit, at: number): bigint => {
+    if (!("every" in limit.window) || limit.rollover === undefined || !holds("rollover")) return 0n
+    const name = spanOf(limit.window, at).name
+    const given = beginningOf(state, budget, limit, name)?.carriedOver ?? 0n
+    const taken = sum(
+      usesOf(state, budget, limit).filter(({ atMs, window }) => "every" in window && spanOf(window, atMs).name === name)
+    )
+    const left = orZero(limit.amount - orZero(taken - given))
+    return holds("rollover-is-capped") ? min(limit.rollover, left) : left
+  }
+
+  const carriedOver = (state: State, budget: Budget, limit: Limit, now: number): bigint => {
+    if (!("every" in limit.window)) return 0n
+    const beginning = beginningOf(state, budget, limit, spanOf(limit.window, now).name)
+    return beginning === undefined
+      ? unused(state, budget, limit, spanOf(limit.window, now).startMs - 1)
+      : beginning.carriedOver
+  }
+
+  const stateOf = (state: State, budget: Budget, limit: Limit, now: number): LimitState => {
+    const uses = usesOf(state, budget, limit).filter((use) => countsAt(use, now))
+    const carried = carriedOver(state, budget, limit, now)
+    return {
+      id: limit.id,
+      used: uses.reduce((total, use) => total + use.used, 0n),
+      held: uses.reduce((total, use) => total + use.held, 0n),
+      carriedOver: carried,
+      remaining: limit.amount + carried - sum(uses)
+    }
+  }
+
+  const limitsOf = (state: State, budget: Budget, now: number): Array<LimitState> =>
+    budget.limits.map((limit) => stateOf(state, budget, limit, now))
+
+  /** When an amount that does not fit would, if nothing else happened. */
+  const fitsAt = (state: State, budget: Budget, limit: Limit, amount: bigint, now: number): number | undefined => {
+    if ("every" in limit.window) {
+      const next = limit.amount + unused(state, budget, limit, now)
+      const isInVain = amount > next && holds("waiting-in-vain-is-not-suggested")
+      return isInVain ? undefined : spanOf(limit.window, now).endMs
+    }
+    const uses = usesOf(state, budget, limit)
+    return uses.map(leavesAt).filter((at) => at > now).sort((a, b) => a - b).find((at) =>
+      limit.amount - sum(uses.filter((use) => countsAt(use, at))) >= amount
+    )
+  }
+
+  /** All limits have a say. Of those that refuse, the one that does so for longest is named. */
+  const checkLimits = (state: State, budget: Budget, amount: bigint, now: number): void => {
+    if (!holds("limits-gate-holds")) return
+    const refusing = budget.limits
+      .map((limit) => ({ limit, left: stateOf(state, budget, limit, now).remaining }))
+      .filter(({ left }) => left < amount)
+      .map(({ left, limit }) => ({ left, at: fitsAt(state, budget, limit, amount, now) }))
+    if (holds("last-limit-to-reopen-speaks")) refusing.sort((a, b) => later(b.at, a.at))
+    const first = refusing[0]
+    if (first === undefined) return
+    refuse("BudgetExceeded", {
+      scope: budget.scope,
+      unit: budget.unit,
+      requested: amount,
+      remaining: first.left,
+      ...(first.at !== undefined && { retryAfterMs: first.at - now })
+    })
+  }
+
+  const later = (a: number | undefined, b: number | undefined): number =>
+    a === b ? 0 : a === undefined ? 1 : b === undefined ? -1 : a - b
+
+  const begin = (state: State, budget: Budget, limit: Limit, now: number, carried: bigint): void => {
+    const { id: limitId, window } = limit
+    if (!("every" in window)) return
+    const name = spanOf(window, now).name
+    if (beginningOf(state, budget, limit, name) !== undefined) return
+    state.beginnings.push({ budget, limitId, window, name, carriedOver: carried })
+  }
+
+  /** A limit that was not there counts from now; nothing is carried over from before. */
+  const putLimits = (
+    state: State,
+    budget: Budget,
+    before: ReadonlyArray<Limit>,
+    limits: ReadonlyArray<Limit>,
+    now: number
+  ): void => {
+    for (const limit of limits) {
+      const isOld = before.some(({ id, window }) => id === limit.id && sameWindow(window, limit.window))
+      if (!isOld && holds("new-limits-carry-nothing")) begin(state, budget, limit, now, 0n)
+      if (!holds("changed-limits-keep-counting")) {
+        for (const use of usesOf(state, budget, limit)) use.used = 0n
+      }
+    }
+    budget.limits = limits
+  }
+
+  const use = (
+    state: State,
+    budgets: ReadonlyArray<Budget>,
+    by: Pick<Use, "held" | "used">,
+    now: number
+  ): Array<Use> => {
+    const uses = budgets.flatMap((budget) =>
+      budget.limits.map((limit): Use => {
+        begin(state, budget, limit, now, carriedOver(state, budget, limit, now))
+        return { budget, limitId: limit.id, window: limit.window, atMs: now, ...by }
+      })
+    )
+    state.uses.push(...uses)
+    return uses
+  }
+
+  /** What a limit counts within one window, or one piece of a rolling one, is an int64 as well. */
+  const checkCounts = (state: State, uses: ReadonlyArray<Use>, charged: bigint): void => {
+    const together = (a: Use, b: Use): boolean =>
+      a.budget === b.budget && a.limitId === b.limitId && sameWindow(a.window, b.window) &&
+      ("every" in a.window
+        ? spanOf(a.window, a.atMs).name === spanOf(a.window, b.atMs).name
+        : pieceOf(a.window.rollingMs, a.atMs).n === pieceOf(a.window.rollingMs, b.atMs).n)
+    for (const use of uses) {
+      const used = state.uses.filter((other) => together(use, other)).reduce((total, other) => total + other.used, 0n)
+      check(used + charged <= INT64_MAX)
+    }
+  }
+
+  /** The settlement of a hold counts where the hold did. */
+  const settleUses = (reservation: Reservation, charged: bigint, now: number): void => {
+    for (const use of reservation.uses) {
+      if (!holds("limits-count-at-the-reserve")) use.atMs = now
+      use.held = 0n
+      use.used = holds("limits-count-overage") ? charged : min(charged, reservation.estimate.amount)
+    }
+  }
+
   // -- IDEMPOTENCY -----------------------------------------------------------------------------------------------------
 
   const spaceOf = (tenant: string, operation: string): string =>
@@ -702,6 +1048,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (holds("expiry-includes-the-last-millisecond") ? now > end : now >= end) {
         r.status = "EXPIRED"
         write(r.budgets.map((budget) => ({ budget, reserved: -r.estimate.amount })))
+        if (holds("limits-take-back-what-ended")) settleUses(r, 0n, now)
       }
     }
   }
@@ -709,7 +1056,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   // -- createReservation, decide ---------------------------------------------------------------------------------------
 
   /** The checks of a hold: widest scope first, the first failure wins. Gives the budgeted scopes. */
-  const admit = (state: State, scopes: ReadonlyArray<string>, estimate: AnyAmount): Array<Budget> => {
+  const admit = (
+    state: State,
+    scopes: ReadonlyArray<string>,
+    estimate: AnyAmount,
+    now: number
+  ): Array<Budget> => {
     const budgets = budgeted(state, scopes, estimate.unit)
     for (const b of holds("widest-scope-first") ? budgets : budgets.toReversed()) {
       const where = { scope: b.scope, unit: b.unit }
@@ -727,7 +1079,9 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (b.debt > 0n && !tolerated && (b.overdraftLimit > 0n || holds("debt-without-limit-blocks-reserve"))) {
         refuse("DebtOutstanding", where)
       }
+      if (!holds("limits-after-the-budget")) checkLimits(state, b, estimate.amount, now)
       exceeded()
+      checkLimits(state, b, estimate.amount, now)
     }
     return budgets
   }
@@ -736,30 +1090,31 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   const ask = (
     state: State,
     scopes: ReadonlyArray<string>,
-    estimate: AnyAmount
-  ): { readonly budgets: Array<Budget> } | { readonly reasonCode: string } => {
+    estimate: AnyAmount,
+    now: number
+  ): { readonly budgets: Array<Budget> } | { readonly reasonCode: string; readonly retryAfterMs?: number } => {
     try {
-      return { budgets: admit(state, scopes, estimate) }
+      return { budgets: admit(state, scopes, estimate, now) }
     } catch (refusal) {
       if (!(refusal instanceof Refusal)) throw refusal
-      const { error } = refusal.failure
+      const { error, retryAfterMs } = refusal.failure
       if (error === "UnitMismatch" && !holds("unit-mismatch-is-no-denial")) return { reasonCode: "BUDGET_NOT_FOUND" }
       if (error === "BudgetNotFound" && !holds("not-found-is-a-denial-when-asking")) throw refusal
       const reasonCode = reasons[error]
       if (reasonCode === undefined) throw refusal
-      return { reasonCode }
+      return retryAfterMs === undefined ? { reasonCode } : { reasonCode, retryAfterMs }
     }
   }
 
-  const decide = (state: State, tenant: string, request: DecideRequest): DecideReply => {
+  const decide = (state: State, tenant: string, request: DecideRequest, now: number): DecideReply => {
     checkKey(request.idempotencyKey)
     checkAction(request.action)
     check(int64(request.estimate.amount))
     const affectedScopes = scopesOf(subjectOf(tenant, request.subject))
     return once(state, spaceOf(tenant, "decide"), request.idempotencyKey, request, (): DecideReply => {
-      const answer = ask(state, affectedScopes, request.estimate)
+      const answer = ask(state, affectedScopes, request.estimate, now)
       return "reasonCode" in answer
-        ? { decision: "DENY", reasonCode: answer.reasonCode, affectedScopes }
+        ? { decision: "DENY", ...answer, affectedScopes }
         : { decision: "ALLOW", affectedScopes }
     })
   }
@@ -784,8 +1139,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     const { estimate } = request
 
     const dryRun = (): ReserveReply => {
-      const answer = ask(state, affectedScopes, estimate)
-      if ("reasonCode" in answer) return { decision: "DENY", reasonCode: answer.reasonCode, scopePath, affectedScopes }
+      const answer = ask(state, affectedScopes, estimate, now)
+      if ("reasonCode" in answer) return { decision: "DENY", ...answer, scopePath, affectedScopes }
       if (!holds("dry-run-holds-nothing")) {
         write(answer.budgets.map((budget) => ({ budget, reserved: estimate.amount })))
       }
@@ -799,7 +1154,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     }
 
     const live = (): ReserveReply => {
-      const budgets = admit(state, affectedScopes, estimate)
+      const budgets = admit(state, affectedScopes, estimate, now)
       const expiresAtMs = now + ttlMs
       write(budgets.map((budget) => ({ budget, reserved: estimate.amount })))
       state.reservations.push({
@@ -815,6 +1170,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         scopes: affectedScopes,
         budgets,
         metadata: request.metadata,
+        uses: use(state, budgets, { held: estimate.amount, used: 0n }, now),
         status: "ACTIVE",
         expiresAtMs,
         extensions: 0,
@@ -931,7 +1287,9 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       const policy = r.policy === "REJECT" && !holds("reject-refuses") ? "ALLOW_IF_AVAILABLE" : r.policy
       if (policy === "REJECT" && a > e) refuse("BudgetExceeded")
       const { changes, charged } = charge(r.budgets, e, a, policy)
+      checkCounts(state, r.uses, charged)
       write(changes)
+      settleUses(r, charged, now)
       r.status = "COMMITTED"
       r.finalizedAtMs = now
       r.charged = charged
@@ -962,6 +1320,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       mustBeInGrace(r, now)
       const all = holds("release-returns-all") ? r.budgets : r.budgets.slice(-1)
       write(all.map((budget) => ({ budget, reserved: -r.estimate.amount })))
+      if (holds("limits-take-back-what-ended")) settleUses(r, 0n, now)
       r.status = "RELEASED"
       r.finalizedAtMs = now
       return { status: "RELEASED", released: r.estimate, balances: r.budgets.map(balanceOf) }
@@ -1004,7 +1363,13 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   // -- createEvent -----------------------------------------------------------------------------------------------------
 
   /** A debit without a hold: the arithmetic of a commit with an estimate of 0. Debt and over-limit do not block it. */
-  const event = (state: State, tenant: string, request: EventRequest, eventId: EventId): EventReply => {
+  const event = (
+    state: State,
+    tenant: string,
+    request: EventRequest,
+    now: number,
+    eventId: EventId
+  ): EventReply => {
     checkKey(request.idempotencyKey)
     checkAction(request.action)
     check(int64(request.actual.amount) && between(request.clientTimeMs, 0, Number.MAX_SAFE_INTEGER))
@@ -1023,9 +1388,17 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         if (policy === "REJECT" && remaining(b) < a && holds("reject-refuses")) {
           refuse("BudgetExceeded", { scope: b.scope, unit, requested: a, remaining: remaining(b) })
         }
+        // A limit gates what is asked for. An event has happened, and is refused only where it says that it may be.
+        const obeys = policy === "REJECT" ? holds("reject-events-obey-limits") : !holds("other-events-do-not")
+        if (obeys) checkLimits(state, b, a, now)
       }
       const { changes, charged } = charge(budgets, 0n, a, policy)
+      const uses: ReadonlyArray<Use> = budgets.flatMap((budget) =>
+        budget.limits.map(({ id, window }) => ({ budget, limitId: id, window, atMs: now, held: 0n, used: 0n }))
+      )
+      checkCounts(state, uses, charged)
       write(changes)
+      use(state, budgets, { held: 0n, used: holds("limits-count-events") ? charged : 0n }, now)
       return {
         status: "APPLIED",
         eventId,
@@ -1091,6 +1464,20 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   const setStatus = (state: State, tenant: string, scope: string, unit: Unit, status: BudgetStatus): Balance => {
     const b = ownBudget(state, tenant, scope, unit)
     b.status = status
+    return balanceOf(b)
+  }
+
+  const setLimits = (
+    state: State,
+    tenant: string,
+    scope: string,
+    unit: Unit,
+    limits: ReadonlyArray<Limit>,
+    now: number
+  ): Balance => {
+    const b = ownBudget(state, tenant, scope, unit)
+    if (b.status === "CLOSED") refuse("BudgetClosed", { scope, unit })
+    putLimits(state, b, b.limits, limits, now)
     return balanceOf(b)
   }
 
@@ -1182,7 +1569,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   const run = (state: State, op: Operation, now: number, ids: NewIds): Reply => {
     switch (op._tag) {
       case "Decide":
-        return decide(state, op.tenant, op.request)
+        return decide(state, op.tenant, op.request, now)
       case "Reserve":
         return reserve(state, op.tenant, op.request, now, ids.reservationId)
       case "Commit":
@@ -1192,13 +1579,17 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       case "Extend":
         return extend(state, op.tenant, op.id, op.request, now)
       case "Event":
-        return event(state, op.tenant, op.request, ids.eventId)
+        return event(state, op.tenant, op.request, now, ids.eventId)
       case "Fund":
         return fund(state, op.tenant, op.scope, op.unit, op.request)
       case "SetStatus":
         return setStatus(state, op.tenant, op.scope, op.unit, op.status)
       case "SetLimit":
         return setLimit(state, op.tenant, op.scope, op.unit, op.overdraftLimit)
+      case "SetLimits":
+        return setLimits(state, op.tenant, op.scope, op.unit, op.limits, now)
+      case "Limits":
+        return { limits: limitsOf(state, ownBudget(state, op.tenant, op.scope, op.unit), now) }
       case "Balances":
         return balances(state, op.tenant, op.query)
       case "ReadReservation":
@@ -1209,19 +1600,34 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   return {
-    initial: (budgets) => ({
-      budgets: budgets.map((seed) => ({
-        spent: 0n,
-        debt: 0n,
-        overdraftLimit: 0n,
-        capped: false,
-        status: "ACTIVE",
-        ...seed,
-        reserved: 0n
-      })),
-      reservations: [],
-      records: []
-    }),
+    initial: (seeds, now = 0) => {
+      const state: State = {
+        budgets: seeds.map((seed) => ({
+          spent: 0n,
+          debt: 0n,
+          overdraftLimit: 0n,
+          capped: false,
+          status: "ACTIVE",
+          limits: [],
+          ...seed,
+          reserved: 0n
+        })),
+        reservations: [],
+        records: [],
+        uses: [],
+        beginnings: []
+      }
+      for (const budget of state.budgets) putLimits(state, budget, [], budget.limits, now)
+      return state
+    },
+    limits: limitsOf,
+    reopenings: (state, now) =>
+      [
+        ...state.budgets.flatMap(({ limits }) =>
+          limits.flatMap(({ window }) => "every" in window ? [spanOf(window, now).endMs] : [])
+        ),
+        ...state.uses.map(leavesAt)
+      ].filter((at) => at > now).sort((a, b) => a - b),
     apply: (state, operation, now, ids) => {
       expire(state, operation.tenant, now)
       try {

@@ -8,6 +8,7 @@ import { InternalError } from "../protocol/CyclesError.ts"
 import { emptyTenant } from "./Model.ts"
 import * as Rules from "./Rules.ts"
 import type { BudgetChange, Cause, Change, Command, Verdict } from "./rules/Command.ts"
+import * as Limits from "./rules/Limits.ts"
 import { expire } from "./rules/Settling.ts"
 import { none } from "./rules/Verdict.ts"
 import type { View } from "./View.ts"
@@ -28,6 +29,7 @@ export const wanted = (
     missing.tenant(tenant)
     for (const row of view.dueOf(tenant)) {
       for (const scope of row.budgeted) missing.scope(scope)
+      Limits.wantHeld(row, missing)
     }
   }
   for (const command of batch) Rules.keys(command, view, missing, now)

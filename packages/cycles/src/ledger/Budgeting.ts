@@ -6,6 +6,7 @@
 import * as Result from "effect/Result"
 import type { Unit } from "../protocol/Amount.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
+import * as LimitShape from "./LimitShape.ts"
 import { recordKey } from "./Model.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, Deed, FundRequest, UpdateRequest } from "./rules/Command.ts"
@@ -94,7 +95,10 @@ export const update = (
   return {
     cause: audited,
     command: flaw === undefined
-      ? Result.succeed({ _tag: "UpdateBudget", cause: audited, request })
+      ? Result.map(
+        LimitShape.parse(request.limits, unit),
+        (limits): Command => ({ _tag: "UpdateBudget", cause: audited, request, limits })
+      )
       : Result.fail(flaw)
   }
 }
@@ -103,4 +107,10 @@ export const read = (cause: Cause, scope: string, unit: Unit): Result.Result<Com
   Result.map(
     ScopePath.parse(cause.tenant, scope),
     (): Command => ({ _tag: "Govern", cause, order: { _tag: "ReadBudget", scope, unit } })
+  )
+
+export const readLimits = (cause: Cause, scope: string, unit: Unit): Result.Result<Command, Refusal> =>
+  Result.map(
+    ScopePath.parse(cause.tenant, scope),
+    (): Command => ({ _tag: "ReadLimits", cause, scope, unit })
   )

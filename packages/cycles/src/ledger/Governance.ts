@@ -1,5 +1,5 @@
 /**
- * Who may spend what: tenants, API keys, budgets, and the audit of every act.
+ * Who may spend what: tenants, API keys, budgets, policies, and the audit of every act.
  *
  * `Governance.asOperator` governs every tenant, `Governance.as` what a tenant's principal may govern of its own. Both have the same
  * operations, so a service can hand either to the same code. `Governance.authenticate` turns the secret of an API key into the
@@ -63,21 +63,44 @@ import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
-import type { BudgetError } from "./Ledger.ts"
+import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
-import type { Act, ApiKeyRow, BudgetRow, BudgetStatus, FundReply, TenantProfile, TenantRow } from "./Model.ts"
+import type {
+  Act,
+  ApiKeyRow,
+  BudgetRow,
+  BudgetStatus,
+  FundReply,
+  PolicyRow,
+  TenantProfile,
+  TenantRow
+} from "./Model.ts"
 import { covers, defaults, permissions } from "./Permission.ts"
+import * as Policing from "./Policing.ts"
+import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
 import type { Permission, Principal } from "./Principal.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
-import type { BudgetOptions, Cause, Deed, FundRequest, UpdateRequest } from "./rules/Command.ts"
+import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
+import { reaches } from "./rules/Standing.ts"
 import { flawedTenantId, flaws, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
-export type { ApiKeySettings, BudgetOptions, FundReply, FundRequest, TenantSettings, UpdateRequest }
+export type {
+  ApiKeySettings,
+  BudgetOptions,
+  FundReply,
+  FundRequest,
+  LimitState,
+  PolicyChange,
+  PolicyOptions,
+  PolicyRow,
+  TenantSettings,
+  UpdateRequest
+}
 
 /**
  * Who governs all tenants.
@@ -173,7 +196,7 @@ export type GovernanceError = Trouble | NotFound | TenantClosed
 /**
  * What can be governed, in the name of an operator or a principal.
  *
- * A principal governs budgets of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
+ * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
  * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
  * possible.
  *
@@ -242,7 +265,7 @@ export interface Governing {
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Budget, BudgetError>
   /** Credits, debits, resets or repays. Idempotent by key, scope and unit. */
   readonly fund: (tenant: string, request: FundRequest) => Effect.Effect<FundReply, BudgetError>
-  /** Changes overdraft limit, overage policy or metadata, also of a frozen budget. */
+  /** Changes overdraft limit, overage policy, limits or metadata, also of a frozen budget. */
   readonly updateBudget: (
     tenant: string,
     request: Omit<UpdateRequest, "status" | "from">
@@ -263,6 +286,18 @@ export interface Governing {
       readonly limit?: number | undefined
     }
   ) => Effect.Effect<ReadonlyArray<Budget>, Trouble>
+
+  /** Where the limits of a budget stand. */
+  readonly limits: (tenant: string, budget: BudgetName) => Effect.Effect<ReadonlyArray<LimitState>, BudgetError>
+
+  /** Creates a policy. A second one of the same name is `InvalidRequest`. */
+  readonly createPolicy: (tenant: string, policy: PolicyOptions) => Effect.Effect<PolicyRow, PolicyError>
+  /** Changes a policy, from the next hold on; holds already taken keep what they were given. */
+  readonly updatePolicy: (tenant: string, id: string, change: PolicyChange) => Effect.Effect<PolicyRow, PolicyError>
+  /** Deletes a policy and returns it as it was. */
+  readonly deletePolicy: (tenant: string, id: string) => Effect.Effect<PolicyRow, PolicyError>
+  /** The tenant's policies by id; of those, a scope filter shows the ones whose pattern passes. */
+  readonly policies: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
 
   /** What was done and refused in governing the tenant, numbered above `after`, oldest first. */
   readonly acts: (
@@ -313,7 +348,7 @@ export interface Options {
 }
 
 /**
- * Tenants, API keys, budgets and their audit.
+ * Tenants, API keys, budgets, policies and their audit.
  *
  * @category services
  * @since 0.1.0
@@ -592,13 +627,22 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       ),
     fund: (tenant, request) =>
       act<FundReply, BudgetError>(tenant, "budgets:write", "principals", (cause) => Budgeting.fund(cause, request)),
-    updateBudget: (tenant, { metadata, overagePolicy, overdraftLimit, reason, scope, unit }) =>
+    updateBudget: (tenant, { limits, metadata, overagePolicy, overdraftLimit, reason, scope, unit }) =>
       Effect.map(
         act<BudgetRow, BudgetError>(
           tenant,
           "admin:budgets:write",
           "principals",
-          (cause) => Budgeting.update(cause, { scope, unit, overagePolicy, overdraftLimit, metadata, reason })
+          (cause) =>
+            Budgeting.update(cause, {
+              scope,
+              unit,
+              overagePolicy,
+              overdraftLimit,
+              metadata,
+              limits,
+              reason
+            })
         ),
         budgetOf
       ),
@@ -625,6 +669,38 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           position: (row) => [row.scope, row.unit]
         })
         return Effect.map(engine.list(cause, rows), (found) => found.map(budgetOf))
+      }),
+
+    limits: (tenant, { scope, unit }) =>
+      act<ReadonlyArray<LimitState>, BudgetError>(tenant, "budgets:read", "principals", (cause) => ({
+        cause,
+        command: Budgeting.readLimits(cause, scope, unit)
+      })),
+
+    createPolicy: (tenant, policy) =>
+      act(tenant, "policies:write", "principals", (cause, now) => Policing.create(cause, policy, now)),
+    updatePolicy: (tenant, id, change) =>
+      act(tenant, "policies:write", "principals", (cause) => Policing.update(cause, id, change)),
+    deletePolicy: (tenant, id) => act(tenant, "policies:write", "principals", (cause) => Policing.remove(cause, id)),
+    policies: (tenant, options) =>
+      read(tenant, "policies:read", "principals", (cause) => {
+        const limit = options?.limit ?? PAGE
+        return engine.list(cause, (tx, view) => {
+          const seen: Array<PolicyRow> = []
+          const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
+            Effect.flatMap(tx.documents(tenant, "policy", after, limit), (rows) => {
+              for (const row of rows) {
+                if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) {
+                  seen.push(row)
+                }
+              }
+              const last = rows[rows.length - 1]
+              return last === undefined || rows.length < limit || seen.length === limit
+                ? Effect.succeed(seen)
+                : next(last.id)
+            })
+          return next(options?.after ?? "")
+        })
       }),
 
     acts,

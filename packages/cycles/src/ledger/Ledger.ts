@@ -31,6 +31,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
 import type { Operations as AuthorityOperations } from "../protocol/BudgetAuthority.ts"
 import { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
@@ -40,11 +41,13 @@ import type {
   BudgetFrozen,
   BudgetNotFound,
   IdempotencyMismatch,
+  NotFound,
   TenantClosed,
   Trouble,
   UnitMismatch
 } from "../protocol/CyclesError.ts"
 import { AuthorityUnavailable, InternalError } from "../protocol/CyclesError.ts"
+import { DEFAULT_MAX_EXTENSIONS } from "../protocol/Extend.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import { Default } from "../protocol/Subject.ts"
 import * as Authority from "./Authority.ts"
@@ -56,18 +59,21 @@ import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as LedgerStoreMemory from "./LedgerStoreMemory.ts"
-import type { BudgetRow, Entry, FundReply } from "./Model.ts"
+import type { BudgetRow, Entry, FundReply, PolicyRow } from "./Model.ts"
+import * as Policing from "./Policing.ts"
+import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
 import type { Principal } from "./Principal.ts"
 import { toError } from "./Refusal.ts"
-import type { BudgetOptions, Cause, Command, FundRequest, UpdateRequest } from "./rules/Command.ts"
+import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { invalidTenant } from "./Shapes.ts"
 import * as Verification from "./Verification.ts"
 import { View } from "./View.ts"
 
+export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
 export type { Permission, Principal } from "./Principal.ts"
-export type { BudgetOptions } from "./rules/Command.ts"
+export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts"
 
 /**
  * How a ledger works.
@@ -104,6 +110,14 @@ export type BudgetError =
   | IdempotencyMismatch
 
 /**
+ * What a change to a policy can fail with: `NotFound` where there is none of the id.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type PolicyError = Trouble | NotFound | TenantClosed
+
+/**
  * What a ledger offers beside the authorities it gives out.
  *
  * @category models
@@ -116,8 +130,28 @@ export interface Operations {
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Balance, BudgetError>
   /** Adds to, takes from or resets a tenant's budget. Idempotent by key, scope and unit. */
   readonly fund: (tenant: string, request: FundRequest) => Effect.Effect<FundReply, BudgetError>
-  /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit. Closing is for good. */
+  /** Freezes, unfreezes or closes a tenant's budget, or sets its overdraft limit or its limits. Closing is for good. */
   readonly updateBudget: (tenant: string, request: UpdateRequest) => Effect.Effect<Balance, BudgetError>
+  /** Where the limits of a tenant's budget stand. */
+  readonly limits: (
+    tenant: string,
+    scope: string,
+    unit: Unit
+  ) => Effect.Effect<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>
+  /** Creates a policy for a tenant. A second one of the same name is `InvalidRequest`. */
+  readonly createPolicy: (
+    tenant: string,
+    policy: PolicyOptions
+  ) => Effect.Effect<PolicyRow, Trouble | TenantClosed>
+  /** Changes a tenant's policy, from the next hold on; holds already taken keep what they were given. */
+  readonly updatePolicy: (tenant: string, id: string, change: PolicyChange) => Effect.Effect<PolicyRow, PolicyError>
+  /** Deletes a tenant's policy and returns it as it was. */
+  readonly deletePolicy: (tenant: string, id: string) => Effect.Effect<PolicyRow, PolicyError>
+  /** The tenant's policies with ids above `after` (from the first when not given), by id, at most `limit` (1,000). */
+  readonly policies: (
+    tenant: string,
+    options?: { readonly after?: string | undefined; readonly limit?: number | undefined }
+  ) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
   /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
@@ -164,8 +198,21 @@ const PAUSES_MS = [0, 20, 100, 500, 2_000]
 export const make = Effect.fnUntraced(
   function*(options?: Options): Effect.fn.Return<Operations, never, LedgerStore | Scope.Scope> {
     const store = yield* LedgerStore
-    const maxExtensions = options?.maxExtensions ?? 10
+    const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
+
+    const loadFor = Effect.fnUntraced(function*(
+      tx: LedgerTx,
+      view: View,
+      commands: ReadonlyArray<Command>,
+      tenants: ReadonlyArray<string>
+    ): Effect.fn.Return<void, StoreError> {
+      for (;;) {
+        const missing = Batch.wanted(commands, tenants, view, tx.now)
+        if (missing.isEmpty) return
+        yield* tx.load(missing, view)
+      }
+    })
 
     // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.
     const transact = Effect.fnUntraced(function*(
@@ -175,13 +222,14 @@ export const make = Effect.fnUntraced(
     ): Effect.fn.Return<ReadonlyArray<Reading>, StoreError> {
       const view = new View()
       const commands = batch.map(({ command }) => command)
-      for (;;) {
-        const missing = Batch.wanted(commands, tenants, view, tx.now)
-        if (missing.isEmpty) break
-        yield* tx.load(missing, view)
-      }
+      yield* loadFor(tx, view, commands, tenants)
       for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now)
-      const answers: Array<Reading> = commands.map((command) => Batch.answer(view, command, tx.now))
+      const answers: Array<Reading> = []
+      for (const command of commands) {
+        // A policy that was changed by a command before this one may count by counters that nobody has asked for.
+        if (view.hasChangedDocuments) yield* loadFor(tx, view, [command], [])
+        answers.push(Batch.answer(view, command, tx.now))
+      }
       if (view.isChanged) yield* tx.write(view.writes())
       for (let i = 0; i < batch.length; i++) {
         const read = batch[i]?.read
@@ -295,6 +343,36 @@ export const make = Effect.fnUntraced(
       return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
+    const limits: Operations["limits"] = Effect.fnUntraced(function*(tenant, scope, unit) {
+      const cause = yield* causeFor(tenant)
+      const command = Budgeting.readLimits(cause, scope, unit)
+      return yield* ask<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>(engine, cause, command)
+    })
+
+    const createPolicy: Operations["createPolicy"] = Effect.fnUntraced(function*(tenant, policy) {
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Policing.create(yield* causeFor(tenant), policy, now)
+      return yield* ask<PolicyRow, Trouble | TenantClosed>(engine, cause, command)
+    })
+
+    const updatePolicy: Operations["updatePolicy"] = Effect.fnUntraced(function*(tenant, id, change) {
+      const { cause, command } = Policing.update(yield* causeFor(tenant), id, change)
+      return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
+    })
+
+    const deletePolicy: Operations["deletePolicy"] = Effect.fnUntraced(function*(tenant, id) {
+      const { cause, command } = Policing.remove(yield* causeFor(tenant), id)
+      return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
+    })
+
+    const policies: Operations["policies"] = Effect.fnUntraced(function*(tenant, options) {
+      const rows = yield* list(
+        yield* causeFor(tenant),
+        (tx) => tx.documents(tenant, "policy", options?.after ?? "", options?.limit ?? 1_000)
+      )
+      return rows.filter((row) => row._tag === "policy")
+    })
+
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
       const cause = yield* causeFor(tenant)
       return yield* list(cause, (tx) => tx.entries(tenant, options?.after ?? 0, options?.limit ?? 1_000))
@@ -319,7 +397,20 @@ export const make = Effect.fnUntraced(
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
 
-    return Ledger.of({ as: authority, createBudget, fund, updateBudget, entries, verify, engine })
+    return Ledger.of({
+      as: authority,
+      createBudget,
+      fund,
+      updateBudget,
+      limits,
+      createPolicy,
+      updatePolicy,
+      deletePolicy,
+      policies,
+      entries,
+      verify,
+      engine
+    })
   }
 )
 
@@ -334,7 +425,7 @@ export const layer = (options?: Options): Layer.Layer<Ledger, never, LedgerStore
 /**
  * A ledger in memory with some budgets, and the authority of one tenant on it: all a test or a script needs.
  *
- * Fails with `InvalidRequest` when a budget is not well formed or named twice.
+ * Fails with `InvalidRequest` when a budget or a policy is not well formed or named twice.
  *
  * **Example** (Two budgets on one path)
  *
@@ -363,13 +454,19 @@ export const layer = (options?: Options): Layer.Layer<Ledger, never, LedgerStore
  * @since 0.1.0
  */
 export const layerMemory = (
-  options: Principal & Options & { readonly budgets: ReadonlyArray<BudgetOptions> }
+  options: Principal & Options & {
+    readonly budgets: ReadonlyArray<BudgetOptions>
+    readonly policies?: ReadonlyArray<PolicyOptions> | undefined
+  }
 ): Layer.Layer<Ledger | BudgetAuthority, BudgetError> => {
   const ledger = Layer.effect(
     Ledger,
     Effect.gen(function*() {
       const ledger = yield* make(options)
       yield* Effect.forEach(options.budgets, (budget) => ledger.createBudget(options.tenant, budget), { discard: true })
+      yield* Effect.forEach(options.policies ?? [], (policy) => ledger.createPolicy(options.tenant, policy), {
+        discard: true
+      })
       return ledger
     })
   ).pipe(Layer.provide(LedgerStoreMemory.layer))

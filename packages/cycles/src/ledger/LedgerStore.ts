@@ -57,7 +57,7 @@ export interface LedgerTx {
   readonly now: number
   /** Loads the rows of some keys into the view; every key is answered, with nothing where there is nothing. */
   readonly load: (keys: Keys, view: View) => Effect.Effect<void, StoreError>
-  /** Writes the net changes of the transaction; called at most once, before any list. */
+  /** Writes the net changes of the transaction; called at most once. Loads come before it, lists before or after it. */
   readonly write: (writes: Writes) => Effect.Effect<void, StoreError>
   /** The tenant's budgets with all of the query's segments, by scope and unit, from `page.after`. */
   readonly budgets: (

@@ -89,6 +89,13 @@ const above = <A extends { readonly number: number }>(
   return log.slice(from, from + limit)
 }
 
+/** A log without its rows up to a number. */
+const without = <A extends { readonly number: number }>(log: Array<A>, upTo: number): Array<A> => {
+  let kept = 0
+  while (kept < log.length && (log[kept]?.number ?? 0) <= upTo) kept++
+  return kept === 0 ? log : log.slice(kept)
+}
+
 /** Adds an entry in order: at the end, but for the opening entries of a folded history. */
 const insert = (log: Array<Entry>, entry: Entry): void => {
   let at = log.length
@@ -103,8 +110,8 @@ class TenantSpace {
   readonly scopes = new Set<string>()
   readonly reservations = new Map<ReservationId, ReservationRow>()
   entries: Array<Entry> = []
-  readonly events: Array<LedgerEvent> = []
-  readonly acts: Array<Act> = []
+  events: Array<LedgerEvent> = []
+  acts: Array<Act> = []
   readonly counters = new Map<string, CounterRow>()
   readonly policies = new Map<string, PolicyRow>()
   readonly apiKeys = new Map<string, ApiKeyRow>()
@@ -189,7 +196,15 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
     for (const key of writes.removed) removeDocument(key)
     for (const [tenant, upTo] of writes.foldedEntries) {
       const space = spaceOf(tenant)
-      space.entries = space.entries.filter((entry) => entry.number > upTo)
+      space.entries = without(space.entries, upTo)
+    }
+    for (const [tenant, upTo] of writes.droppedEvents) {
+      const space = spaceOf(tenant)
+      space.events = without(space.events, upTo)
+    }
+    for (const [tenant, upTo] of writes.droppedActs) {
+      const space = spaceOf(tenant)
+      space.acts = without(space.acts, upTo)
     }
     for (const entry of writes.entries) insert(spaceOf(entry.tenant).entries, entry)
     for (const event of writes.events) spaceOf(event.tenant).events.push(event)

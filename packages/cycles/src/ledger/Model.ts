@@ -79,6 +79,24 @@ export interface Limit {
 }
 
 /**
+ * How fast a budget is spent, in windows of a fixed length counted from the epoch. Twelve windows are a dozen.
+ *
+ * - `window`: the number of the window of the last charge
+ * - `spent`: what that window has seen so far
+ * - `dozen`: what the earlier windows of its dozen saw
+ * - `dozenBefore`: what the dozen before saw
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pace {
+  readonly window: number
+  readonly spent: bigint
+  readonly dozen: bigint
+  readonly dozenBefore: bigint
+}
+
+/**
  * One budget: an allocation on a scope in one unit, and its limits. What remains is derived, see {@link remaining}.
  *
  * @category models
@@ -93,8 +111,10 @@ export interface BudgetRow extends Figures {
   readonly metadata: JsonObject | undefined
   readonly createdAtMs: number
   readonly updatedAtMs: number
-  /** The number of the event that says why a hold was last denied here. */
+  /** The number of the event that says why a hold on a path through this budget was last denied. */
   readonly lastDenial: number | undefined
+  /** How fast it is spent; not known before the first charge. */
+  readonly pace: Pace | undefined
 }
 
 /**

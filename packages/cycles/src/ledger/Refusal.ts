@@ -6,15 +6,25 @@
 import type { Unit } from "../protocol/Amount.ts"
 import type { Context, CyclesError, ErrorCode } from "../protocol/CyclesError.ts"
 import * as Errors from "../protocol/CyclesError.ts"
+import type { JsonObject } from "../protocol/Metrics.ts"
 
 /**
  * Why a command was refused: a code, and what is known of the place.
+ *
+ * - `retryAfterMs`: after how long the same request would be admitted, if nothing else happens
+ * - `details`: what else is known, in the names of the wire: `policy_id`; `limit_id`, `window` and `reopens_at_ms`; a
+ *   `suggestion`, where {@link suggestion} does not find one in the rest
  *
  * @category models
  * @since 0.1.0
  */
 export interface Refusal {
-  readonly code: ErrorCode | "BUDGET_NOT_FOUND"
+  readonly code:
+    | ErrorCode
+    | "BUDGET_NOT_FOUND"
+    | "ACTION_QUOTA_EXCEEDED"
+    | "ACTION_KIND_DENIED"
+    | "ACTION_KIND_NOT_ALLOWED"
   readonly field?: string
   readonly reason?: string
   readonly scope?: string
@@ -22,6 +32,46 @@ export interface Refusal {
   readonly requested?: bigint
   readonly remaining?: bigint
   readonly expectedUnits?: ReadonlyArray<Unit>
+  readonly retryAfterMs?: number
+  readonly details?: JsonObject
+}
+
+/**
+ * What a caller, or whoever looks after the budget, can do about a refusal; nothing where the error's own words say it all.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const suggestion = (refusal: Refusal): string | undefined => {
+  const { code, remaining, requested, scope, unit } = refusal
+  const given = refusal.details?.["suggestion"]
+  if (typeof given === "string") return given
+  if (scope === undefined) return undefined
+  switch (code) {
+    case "BUDGET_EXCEEDED":
+      return requested === undefined || remaining === undefined
+        ? undefined
+        : `Credit ${scope} by at least ${requested - remaining} ${unit}, or ${
+          remaining > 0n ? `ask for ${remaining} ${unit} or less` : "wait until running work gives back what it holds"
+        }`
+    case "BUDGET_NOT_FOUND":
+      return `Create a budget in ${unit} on ${scope} or on a scope above it`
+    case "BUDGET_FROZEN":
+      return `Ask an operator to unfreeze ${scope}`
+    case "BUDGET_CLOSED":
+      return `Use another budget; ${scope} is closed for good`
+    case "DEBT_OUTSTANDING":
+      return `Repay the debt of ${scope}`
+    case "OVERDRAFT_LIMIT_EXCEEDED":
+      return `Credit ${scope} until something remains, or raise its overdraft limit`
+    default:
+      return undefined
+  }
+}
+
+const detailsOf = (refusal: Refusal): JsonObject | undefined => {
+  const suggested = suggestion(refusal)
+  return suggested === undefined ? refusal.details : { ...refusal.details, suggestion: suggested }
 }
 
 /**
@@ -35,8 +85,10 @@ export const toError = (
   ids: { readonly requestId?: string | undefined; readonly traceId?: string | undefined }
 ): CyclesError => {
   const { code, expectedUnits, field, ...rest } = refusal
+  const details = detailsOf(refusal)
   const context: Context = {
     ...rest,
+    ...(details === undefined ? undefined : { details }),
     ...(ids.requestId === undefined ? undefined : { requestId: ids.requestId }),
     ...(ids.traceId === undefined ? undefined : { traceId: ids.traceId })
   }

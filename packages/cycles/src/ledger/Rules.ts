@@ -5,16 +5,19 @@
  * else; a store only loads and writes rows.
  *
  * The order of refusals, first one wins: the request's shape, the caller's key, permission and scopes, the tenant (by id:
- * unknown, then another tenant's), a repeated key, the tenant's status, the reservation's state, the unit, the budgets from the
- * widest scope to the narrowest.
+ * unknown, then another tenant's), a repeated key, the tenant's status, the reservation's state, the policy that applies, the
+ * unit, the budgets from the widest scope to the narrowest.
  *
  * @since 0.1.0
  */
 import { decideDecide, decideReserve } from "./rules/Admission.ts"
-import { decideCreate, decideFund, decideUpdate } from "./rules/Budgets.ts"
+import { decideCreate, decideFund, decideReadLimits, decideUpdate } from "./rules/Budgets.ts"
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
 import { audited, decideOrder, keysOfOrder } from "./rules/Governing.ts"
+import * as Limits from "./rules/Limits.ts"
+import { policyKeys } from "./rules/Policies.ts"
+import { decideCreatePolicy, decideDeletePolicy, decideUpdatePolicy } from "./rules/PolicyCommands.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
 import { gate, keysOfStanding } from "./rules/Standing.ts"
@@ -27,19 +30,25 @@ import type { Missing, View } from "./View.ts"
  * @category combinators
  * @since 0.1.0
  */
-export const keys = (command: Command, view: View, missing: Missing, _now: number): void => {
+export const keys = (command: Command, view: View, missing: Missing, now: number): void => {
   keysOfStanding(command.cause, missing)
   switch (command._tag) {
     case "Decide":
-    case "Event":
+    case "Event": {
       missing.record(command.record)
       for (const scope of command.scopes) missing.scope(scope)
+      const { unit } = command._tag === "Decide" ? command.request.estimate : command.request.actual
+      Limits.wantAll(view, command.scopes, unit, now, missing)
+      if (command._tag === "Decide") policyKeys(command, view, missing, now)
       return
+    }
     case "Reserve": {
       missing.record(command.record)
       const first = view.record(command.record)?.reservationId
       if (first !== undefined) missing.reservation(first)
       for (const scope of command.scopes) missing.scope(scope)
+      Limits.wantAll(view, command.scopes, command.request.estimate.unit, now, missing)
+      policyKeys(command, view, missing, now)
       return
     }
     case "Commit":
@@ -48,7 +57,10 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
       missing.record(command.record)
       missing.reservation(command.id)
       const reservation = view.reservation(command.id)
-      if (reservation !== undefined) { for (const scope of reservation.budgeted) missing.scope(scope) }
+      if (reservation !== undefined) {
+        for (const scope of reservation.budgeted) missing.scope(scope)
+        Limits.wantHeld(reservation, missing)
+      }
       return
     }
     case "Fund":
@@ -60,13 +72,25 @@ export const keys = (command: Command, view: View, missing: Missing, _now: numbe
       return
     case "CreateBudget":
       missing.scope(command.budget.scope)
+      Limits.want(command.budget, command.budget.limits, now, missing)
       return
-    case "UpdateBudget":
-      missing.scope(command.request.scope)
+    case "UpdateBudget": {
+      const { scope, unit } = command.request
+      missing.scope(scope)
+      const row = view.budget(scope, unit)
+      if (row !== undefined && command.limits !== undefined) Limits.want(row, command.limits, now, missing)
       return
+    }
     case "Govern":
       keysOfOrder(command, view, missing)
       return
+    case "ReadLimits":
+      missing.scope(command.scope)
+      Limits.wantAll(view, [command.scope], command.unit, now, missing)
+      return
+    case "CreatePolicy":
+    case "UpdatePolicy":
+    case "DeletePolicy":
     case "Sweep":
       return
   }
@@ -104,8 +128,16 @@ const ruled = (view: View, command: Command, now: number): Verdict => {
       return decideCreate(view, command, now)
     case "UpdateBudget":
       return decideUpdate(view, command, now)
+    case "ReadLimits":
+      return decideReadLimits(view, command, now)
     case "Fund":
       return decideFund(view, command, now)
+    case "CreatePolicy":
+      return decideCreatePolicy(view, command, now)
+    case "UpdatePolicy":
+      return decideUpdatePolicy(view, command, now)
+    case "DeletePolicy":
+      return decideDeletePolicy(view, command)
     case "Govern":
       return decideOrder(view, command, now)
     case "Sweep":

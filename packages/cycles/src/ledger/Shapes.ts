@@ -19,6 +19,7 @@ import { ReserveRequest } from "../protocol/Reserve.ts"
 import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import * as Shape from "../protocol/Shape.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
+import * as LimitShape from "./LimitShape.ts"
 import type { BudgetRow } from "./Model.ts"
 import { permissions } from "./Permission.ts"
 import type { Refusal } from "./Refusal.ts"
@@ -145,6 +146,8 @@ export const budgetRow = (
     ? undefined
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
   if (flaw !== undefined) return Result.fail(flaw)
+  const limits = LimitShape.parse(budget.limits, allocated.unit)
+  if (Result.isFailure(limits)) return Result.fail(limits.failure)
   return Result.succeed({
     id,
     tenant,
@@ -158,11 +161,12 @@ export const budgetRow = (
     capped: false,
     status: budget.status ?? "ACTIVE",
     lastEntry: 0,
-    limits: [],
+    limits: limits.success ?? [],
     overagePolicy: budget.overagePolicy,
     metadata: budget.metadata,
     createdAtMs: 0,
     updatedAtMs: 0,
-    lastDenial: undefined
+    lastDenial: undefined,
+    pace: undefined
   })
 }

@@ -70,6 +70,10 @@ export interface Writes {
   readonly entries: ReadonlyArray<Entry>
   /** Entries up to these numbers are dropped, before new ones are written. */
   readonly foldedEntries: ReadonlyMap<string, number>
+  /** Events up to these numbers are dropped. */
+  readonly droppedEvents: ReadonlyMap<string, number>
+  /** Governance acts up to these numbers are dropped. */
+  readonly droppedActs: ReadonlyMap<string, number>
   readonly events: ReadonlyArray<LedgerEvent>
   readonly acts: ReadonlyArray<Act>
 }
@@ -88,6 +92,7 @@ export class Missing implements Keys {
   readonly records: Array<RecordKey> = []
   readonly counters: Array<CounterKey> = []
   readonly documents: Array<DocumentKey> = []
+  private readonly counterNames = new Set<string>()
   private readonly view: View
 
   constructor(view: View) {
@@ -122,7 +127,10 @@ export class Missing implements Keys {
   }
 
   counter(tenant: string, id: string): void {
-    if (!this.view.knowsCounter(tenant, id)) this.counters.push({ tenant, id })
+    const name = counterName(tenant, id)
+    if (this.counterNames.has(name) || this.view.knowsCounter(tenant, id)) return
+    this.counterNames.add(name)
+    this.counters.push({ tenant, id })
   }
 
   document(key: DocumentKey): void {
@@ -178,6 +186,8 @@ export class View {
   private readonly newRecords: Array<IdempotencyRow> = []
   private readonly newEntries: Array<Entry> = []
   private readonly foldedEntries = new Map<string, number>()
+  private readonly droppedEvents = new Map<string, number>()
+  private readonly droppedActs = new Map<string, number>()
   private readonly newEvents: Array<LedgerEvent> = []
   private readonly newActs: Array<Act> = []
 
@@ -375,6 +385,16 @@ export class View {
     this.foldedEntries.set(tenant, upTo)
   }
 
+  /** Drops a tenant's events up to a number. */
+  dropEvents(tenant: string, upTo: number): void {
+    this.droppedEvents.set(tenant, upTo)
+  }
+
+  /** Drops a tenant's governance acts up to a number. */
+  dropActs(tenant: string, upTo: number): void {
+    this.droppedActs.set(tenant, upTo)
+  }
+
   addEvent(event: LedgerEvent): void {
     this.newEvents.push(event)
   }
@@ -383,10 +403,16 @@ export class View {
     this.newActs.push(act)
   }
 
+  /** Whether a command before may have changed by what the next ones are decided. */
+  get hasChangedDocuments(): boolean {
+    return this.changedDocuments.size > 0 || this.removedDocuments.size > 0
+  }
+
   get isChanged(): boolean {
     return this.newRecords.length > 0 || this.newEntries.length > 0 || this.newEvents.length > 0 ||
       this.newActs.length > 0 || this.changedTenants.size > 0 || this.changedCounters.size > 0 ||
-      this.changedDocuments.size > 0 || this.removedDocuments.size > 0
+      this.changedDocuments.size > 0 || this.removedDocuments.size > 0 || this.foldedEntries.size > 0 ||
+      this.droppedEvents.size > 0 || this.droppedActs.size > 0
   }
 
   /** What has changed since the view was made, net. */
@@ -401,6 +427,8 @@ export class View {
       removed: Array.from(this.removedDocuments.values()),
       entries: this.newEntries,
       foldedEntries: this.foldedEntries,
+      droppedEvents: this.droppedEvents,
+      droppedActs: this.droppedActs,
       events: this.newEvents,
       acts: this.newActs
     }

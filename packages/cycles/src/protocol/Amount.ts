@@ -238,13 +238,16 @@ export const UInt63 = int64(0n)
  */
 export const Int64 = int64(MIN_INT64)
 
-const distributed = <A extends Schema.Top>(amount: A) =>
-  Schema.Union([
-    Schema.Struct({ unit: Schema.Literal("USD_MICROCENTS"), amount }),
-    Schema.Struct({ unit: Schema.Literal("TOKENS"), amount }),
-    Schema.Struct({ unit: Schema.Literal("CREDITS"), amount }),
-    Schema.Struct({ unit: Schema.Literal("RISK_POINTS"), amount })
-  ])
+/**
+ * A struct, so that an unknown unit is at fault at `unit`, and not the amount as a whole. Its type is distributed over the units,
+ * which is the same set of values.
+ */
+const inAnyUnit = <A, I>(amount: Schema.Codec<A, I>) =>
+  // `{ unit: A | B }` and `{ unit: A } | { unit: B }` have the same members; the checker does not see it for a type parameter.
+  Schema.Struct({ unit: Unit, amount }) as unknown as Schema.Codec<
+    { readonly [U in Unit]: { readonly unit: U; readonly amount: A } }[Unit],
+    { readonly [U in Unit]: { readonly unit: U; readonly amount: I } }[Unit]
+  >
 
 /**
  * The wire form of an amount in any unit.
@@ -254,7 +257,7 @@ const distributed = <A extends Schema.Top>(amount: A) =>
  * @category schemas
  * @since 0.1.0
  */
-export const Amount = distributed(UInt63)
+export const Amount = inAnyUnit(UInt63)
 
 /**
  * The wire form of an amount that may be negative.
@@ -264,4 +267,4 @@ export const Amount = distributed(UInt63)
  * @category schemas
  * @since 0.1.0
  */
-export const SignedAmount = distributed(Int64)
+export const SignedAmount = inAnyUnit(Int64)

@@ -134,3 +134,56 @@ export const enforceTool = (caps: Caps | undefined, tool: string): Effect.Effect
  */
 export const awaitCooldown = (caps: Caps | undefined): Effect.Effect<void> =>
   caps?.cooldownMs === undefined || caps.cooldownMs === 0 ? Effect.void : Effect.sleep(cooldown(caps))
+
+/** No list says "no tool at all", for an empty one restricts nothing; this one names a tool there is not. */
+const noTool: ReadonlyArray<string> = [""]
+
+const least = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.min(a, b)
+
+/**
+ * The caps that limit whatever either of two limits: the fewer tokens and steps, the longer cooldown, and only the tools both
+ * allow.
+ *
+ * Where no tool is left, the allowlist holds the empty name alone, which no tool has.
+ *
+ * **Example** (Only what both allow)
+ *
+ * ```ts
+ * import { Caps } from "effect-cycles"
+ *
+ * const caps = Caps.strictest(
+ *   { maxTokens: 4_000, toolAllowlist: ["web_search", "read_cache"] },
+ *   { maxTokens: 500, toolDenylist: ["web_search"] }
+ * )
+ *
+ * console.log(caps) // => { maxTokens: 500, toolAllowlist: [ "read_cache" ] }
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const strictest = (a: Caps, b: Caps): Caps => {
+  const maxTokens = least(a.maxTokens, b.maxTokens)
+  const maxStepsRemaining = least(a.maxStepsRemaining, b.maxStepsRemaining)
+  const cooldownMs = Math.max(a.cooldownMs ?? 0, b.cooldownMs ?? 0)
+  return {
+    ...(maxTokens === undefined ? undefined : { maxTokens }),
+    ...(maxStepsRemaining === undefined ? undefined : { maxStepsRemaining }),
+    ...toolsOf(a, b),
+    ...(cooldownMs === 0 ? undefined : { cooldownMs })
+  }
+}
+
+const toolsOf = (a: Caps, b: Caps): Pick<Caps, "toolAllowlist" | "toolDenylist"> => {
+  const list = hasAllowlist(a) ? a.toolAllowlist : hasAllowlist(b) ? b.toolAllowlist : undefined
+  if (list === undefined) {
+    const denied = new Set([...a.toolDenylist ?? [], ...b.toolDenylist ?? []])
+    return denied.size === 0 ? {} : { toolDenylist: Array.from(denied) }
+  }
+  const both = list.filter((tool) => isToolAllowed(a, tool) && isToolAllowed(b, tool))
+  return { toolAllowlist: both.length === 0 ? noTool : both }
+}
+
+const hasAllowlist = (caps: Caps): caps is Caps & { readonly toolAllowlist: ReadonlyArray<string> } =>
+  caps.toolAllowlist !== undefined && caps.toolAllowlist.length > 0

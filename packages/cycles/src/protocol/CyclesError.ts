@@ -80,7 +80,10 @@ const context = {
   requestId: Schema.optionalKey(Schema.String),
   /** The W3C trace the request belonged to: 32 hex digits. */
   traceId: Schema.optionalKey(Schema.String),
-  /** Whatever else the authority said. */
+  /**
+   * Whatever else the authority said, in the names of the wire. This one's own says, where it applies: `limit_id` and `window`
+   * of the limit that spoke, `reopens_at_ms` (Unix milliseconds), `policy_id`, and a `suggestion` that the message ends with.
+   */
   details: Schema.optionalKey(JsonObject)
 }
 
@@ -106,7 +109,8 @@ const describe = (what: string, self: Context, next: string): string => {
     })`
   const reason = self.reason === undefined ? "" : `: ${self.reason}`
   const again = self.retryAfterMs === undefined ? "" : ` Ask again after ${self.retryAfterMs} ms.`
-  return `${what}${where}${numbers}${reason}. ${next}${again}`
+  const suggestion = self.details?.["suggestion"]
+  return `${what}${where}${numbers}${reason}. ${typeof suggestion === "string" ? `${suggestion}.` : next}${again}`
 }
 
 const retryAfterOf = (self: Context): Duration.Duration | undefined =>

@@ -11,6 +11,15 @@ import { IdempotencyKey } from "./Ids.ts"
 import { JsonObject } from "./Metrics.ts"
 
 /**
+ * How often an authority that was not told otherwise lets one reservation be extended. Replies do not say how many of them are
+ * left.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const DEFAULT_MAX_EXTENSIONS = 10
+
+/**
  * Moves the end of a lease out by `extendByMs` (1 to 86,400,000), counted from its present end and not from now.
  *
  * @category models

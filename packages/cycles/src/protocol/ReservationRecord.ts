@@ -29,8 +29,19 @@ export const ReservationStatus = Schema.Literals(["ACTIVE", "COMMITTED", "RELEAS
 export type ReservationStatus = typeof ReservationStatus.Type
 
 /**
+ * The state of a reservation as an authority tells it, which may be of a later version: one this version knows, or another word.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ToldStatus = ReservationStatus | (string & {})
+
+const ToldStatus: Schema.Codec<ToldStatus, string> = Schema.String
+
+/**
  * One reservation, as the authority keeps it. Times are Unix milliseconds.
  *
+ * - `status`: one of {@link ReservationStatus}, or a word of a later version: a list is read all the same
  * - `committed`: what was charged; on COMMITTED ones only
  * - `finalizedAtMs`: on COMMITTED and RELEASED ones only
  * - `metadata`, `committedMetadata`, `evidence`: always on a reservation read by its id; on a list only when asked for
@@ -40,7 +51,7 @@ export type ReservationStatus = typeof ReservationStatus.Type
  */
 export const ReservationRecord = Schema.Struct({
   reservationId: ReservationId,
-  status: ReservationStatus,
+  status: ToldStatus,
   idempotencyKey: Schema.optionalKey(IdempotencyKey),
   subject: Subject,
   action: Action,

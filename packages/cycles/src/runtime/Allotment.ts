@@ -5,9 +5,14 @@
  * `Budget` of its body. So the guards inside do not change, the rules are the rules, and eight fibers cannot spend more
  * together than one reservation allows. Reachable as `Budget.allot`, `Budget.closing` and `Budget.remaining`.
  *
+ * What a long one was charged is settled while it goes on, chunk by chunk. That concerns the hold around alone, so it is a part of its
+ * own, `Renewal`; the ledger of the children knows nothing of it. An allotment inside another exchanges its hold there in one step
+ * (`Keeper.exchange`): it may hold all there is, and nothing could be reserved beside that.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -29,26 +34,34 @@ import type { EventId, ReservationId } from "../protocol/Ids.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
 import type { JsonObject, Metrics } from "../protocol/Metrics.ts"
 import type { OveragePolicy } from "../protocol/OveragePolicy.ts"
+import type { ReserveReply, ReserveRequest } from "../protocol/Reserve.ts"
 import { DEFAULT_OVERAGE_POLICY } from "../protocol/Reserve.ts"
+import type { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import type { Subject } from "../protocol/Subject.ts"
 import * as Background from "./Background.ts"
 import * as Budget from "./Guard.ts"
 import type { Guarded } from "./Hold.ts"
-import type * as Lease from "./Lease.ts"
+import * as Lease from "./Lease.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as Line from "./Line.ts"
+import * as Renewal from "./Renewal.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /**
  * What to allot: a request like that of a guard, whose estimate is what everything inside may spend together. What an
  * allotment costs is what its children were charged, however it ends, so there is no `onUnsettled`.
  *
  * - `finalReserve`: the part of the estimate that the children cannot reserve; it is for {@link closing}
+ * - `settleEvery`: how often what the children were charged is settled while the body goes on, 100 milliseconds at the least; 30 seconds
+ *   when not given, and `"Infinity"` leaves it to the end as long as the reservation can be extended. A crash of the process loses
+ *   what was not settled
  *
  * @category models
  * @since 0.1.0
  */
 export interface Request<out U extends Unit> extends Omit<Budget.Request<U>, "onUnsettled"> {
   readonly finalReserve?: Amount<NoInfer<U>> | undefined
+  readonly settleEvery?: Duration.Input | undefined
 }
 
 /**
@@ -113,6 +126,20 @@ export const Current: Context.Reference<Part | undefined> = Context.Reference<Pa
  * unit go to the authority around it. What the children were charged is committed when the body ends, in success, failure and
  * interruption alike, with a breakdown by scope, action and model in the commit's metadata; see `protocol/Breakdown`.
  *
+ * A long one is renewed by chunks. Every `settleEvery` in which something was charged, and when the reservation has two of the
+ * protocol's ten extensions left, what remains of the estimate is reserved anew, and then the old reservation is committed with what was
+ * charged during it. Children that run across notice nothing. The commits add up to what the children were charged, each has the
+ * breakdown of its own part, and each later reservation names the one before it in its metadata, as `renews`.
+ *
+ * - For a moment both are held, so a renewal needs as much budget beside the allotment as the allotment has left. Where that is
+ *   denied, or the authority cannot be reached, the reservation is kept and extended, the renewal is tried again every `settleEvery`,
+ *   and what was charged is committed when one succeeds or the body ends: nothing is lost, but more of it is at stake in a crash.
+ *   Where the reservation can no longer be extended either, the request's `heartbeat` policy rules, and what was charged by then is
+ *   charged as an event
+ * - An allotment inside another one settles with that one, which is in this process, and needs no budget beside it. Up to the
+ *   authority that takes as long as both of them together
+ * - `Budget.current` and the log annotations inside name the first reservation
+ *
  * - Children spend for the parent: budgets on scopes below the parent's are not asked, and `Budget.within` and the parent's own
  *   `subject` decide who they are. One whose subject is not at or below the parent's is `InvalidRequest`: allot for a workflow, say,
  *   and let its agents spend
@@ -120,7 +147,8 @@ export const Current: Context.Reference<Part | undefined> = Context.Reference<Pa
  *   refuses it at the child, the others pass it on to the parent's commit
  * - A child cannot outlive the allotment. What a fiber still holds when the body ends goes back; what it commits after that is
  *   charged to the authority around, as an event
- * - The children's holds are in memory. A crash of the process loses what they were charged: the parent's hold expires
+ * - The children's holds are in memory. A crash of the process loses what they were charged since the last renewal, one chunk at most:
+ *   the parent's hold expires
  * - Where the parent's mode is `off` or `shadow`, or the authority was unreachable and that was to be open, nothing is held, and the
  *   guards inside ask the authority around
  *
@@ -242,59 +270,70 @@ export const remaining: Effect.Effect<Option.Option<AnyAmount>> = Effect.flatMap
 // the life of an allotment
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Total {
-  readonly charged: AnyAmount
-  readonly spent: Breakdown.Breakdown
-}
+const DEFAULT_SETTLE_EVERY_MS = 30_000
+const MIN_SETTLE_EVERY_MS = 100
 
 const run = <U extends Unit, A, E, R>(
   request: Request<U>,
   body: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Budget.GuardError, R | Budget.Budget> =>
   Effect.withFiber((fiber) => {
-    const { estimate, finalReserve, subject } = request
+    const { estimate, finalReserve, settleEvery, subject } = request
     if (finalReserve !== undefined && (finalReserve.unit !== estimate.unit || finalReserve.amount > estimate.amount)) {
       return Effect.fail(
         new Errors.InvalidRequest({ field: "finalReserve", reason: "it is a part of the estimate, and in its unit" })
+      )
+    }
+    const settleEveryMs = settleEvery === undefined ? DEFAULT_SETTLE_EVERY_MS : Duration.toMillis(settleEvery)
+    // Written so that a number that is none is refused, too.
+    if (!(settleEveryMs >= MIN_SETTLE_EVERY_MS)) {
+      return Effect.fail(
+        new Errors.InvalidRequest({
+          field: "settleEvery",
+          reason: `it is at least ${MIN_SETTLE_EVERY_MS} milliseconds`
+        })
       )
     }
     const around = Context.getUnsafe(fiber.context, Budget.Budget)
     const task = around.complete(request, fiber.getRef(Budget.Spender))
     // A child is who the parent is, unless it says otherwise.
     const inside = subject === undefined ? body : Budget.within(body, subject)
-    let total: Total | undefined
-    return Effect.flatMap(
-      Lifecycle.run(
-        task,
-        (reservation): Effect.Effect<A, E | Errors.InvalidRequest, R> =>
-          reservation.held
-            ? Effect.uninterruptibleMask((restore) =>
-              Effect.flatMap(open(around, task, reservation, finalReserve?.amount ?? 0n), (ledger) =>
-                Effect.flatMap(
+    let opened: Opened | undefined
+    const ended = Lifecycle.run(
+      task,
+      (reservation, tenure): Effect.Effect<A, E | Errors.InvalidRequest, R> =>
+        tenure === undefined
+          ? inside
+          : Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(
+              open(around, task, reservation, tenure, settleEveryMs, finalReserve?.amount ?? 0n),
+              (ledger) => {
+                opened = ledger
+                return Effect.flatMap(
                   Effect.exit(restore(ledger.provide(inside))),
-                  (exit) =>
-                    Effect.flatMap(ledger.end, (ended) => {
-                      total = ended
-                      return exit
-                    })
-                ))
+                  (exit) => Effect.andThen(ledger.end, exit)
+                )
+              }
             )
-            : inside,
-        () => verdictOf(total)
-      ),
-      ({ exit }) => exit
+          ),
+      // What was spent is committed however the body ended.
+      () => opened === undefined ? { _tag: "Release", reason: "unused" } : opened.verdict()
+    )
+    return Telemetry.spanned(
+      task.request.action,
+      Effect.flatMap(ended, ({ exit }) =>
+        // As with the settlement of the end: who was interrupted does not wait.
+        opened === undefined || Lease.wasInterrupted(exit) ? exit : Effect.andThen(opened.settled, exit))
     )
   })
 
-/** What was spent is committed however the body ended; a hold that nothing was spent of goes back. */
-const verdictOf = (total: Total | undefined): Lifecycle.Verdict =>
-  total === undefined || total.charged.amount === 0n
-    ? { _tag: "Release", reason: "unused" }
-    : { _tag: "Commit", actual: total.charged, report: { metadata: Breakdown.toMetadata(total.spent) } }
-
 interface Opened {
   readonly provide: <A, E, R>(body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly end: Effect.Effect<Total>
+  readonly end: Effect.Effect<void>
+  /** What the end means for the hold. */
+  readonly verdict: () => Lifecycle.Verdict
+  /** Waits for the settlements of holds before the last one. */
+  readonly settled: Effect.Effect<void>
 }
 
 /** The tenant the parent spends for. A remote authority knows it and the caller need not, but its scopes begin with it. */
@@ -305,6 +344,8 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
   around: Budget.Service,
   task: Lifecycle.Task<U>,
   reservation: Guarded<unknown, U>,
+  tenure: Lifecycle.Tenure,
+  settleEveryMs: number,
   finalReserve: bigint
 ): Effect.fn.Return<Opened, Errors.InvalidRequest> {
   const { estimate, overagePolicy, subject } = task.request
@@ -335,7 +376,7 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
     scope,
     unit,
     overagePolicy: overagePolicy ?? DEFAULT_OVERAGE_POLICY,
-    caps: reservation.caps
+    capsNow: () => tenure.lease.reply.caps
   })
 
   const backgroundScope = yield* Scope.make()
@@ -347,6 +388,7 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
     authority: Line.watch(line, children.authority),
     // What children use is in this process alone until the allotment itself is settled; there is nothing to journal for them.
     settling: undefined,
+    exchange: children.exchange,
     // A fiber that outlives the allotment settles with the authority around, so its work is that one's to wait for.
     background: {
       run: (restore, effect, onAbandoned) => (children.ended() ? outer : own).run(restore, effect, onAbandoned),
@@ -364,27 +406,21 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
     }
   })
 
-  const figures = Effect.map(
+  const remaining = Effect.map(
     Effect.orDie(ledger.as({ tenant }).balances({ tenant })),
-    ({ balances }) => {
-      const balance = balances[0]
-      return {
-        remaining: balance?.remaining.amount ?? 0n,
-        charged: (balance?.spent?.amount ?? 0n) + (balance?.debt?.amount ?? 0n)
-      }
-    }
+    ({ balances }) => balances[0]?.remaining.amount ?? 0n
   )
   const atLeastZero = (amount: bigint): AnyAmount => ({ unit, amount: amount > 0n ? amount : 0n })
 
   let locked = finalReserve > 0n
   const part: Part = {
-    remaining: Effect.map(figures, ({ remaining }) => atLeastZero(remaining)),
+    remaining: Effect.map(remaining, atLeastZero),
     spent: children.spent,
     unlock: Effect.uninterruptible(Effect.suspend(() => {
       if (!locked) return Effect.void
       locked = false
       // An overrun must not eat into the reserve either, so what is missing is made up for.
-      return Effect.flatMap(figures, ({ remaining }) =>
+      return Effect.flatMap(remaining, (remaining) =>
         Effect.orDie(ledger.fund(tenant, {
           idempotencyKey: IdempotencyKey.make("final-reserve"),
           scope,
@@ -394,16 +430,18 @@ const open = Effect.fnUntraced(function*<U extends Unit>(
     }))
   }
 
+  const renewal = yield* Renewal.start(task, tenure, settleEveryMs, children.tally)
   return {
     provide: (body) => body.pipe(Effect.provideService(Current, part), Effect.provideService(Budget.Budget, budget)),
     end: Effect.gen(function*() {
       children.refuse()
+      yield* renewal.stop
       yield* Scope.close(backgroundScope, Exit.void)
       yield* children.end
-      const { charged } = yield* figures
       yield* Scope.close(ledgerScope, Exit.void)
-      return { charged: { unit, amount: charged }, spent: children.spent() }
-    })
+    }),
+    verdict: () => children.tally.verdictOf(children.tally.cut()),
+    settled: renewal.settled
   }
 })
 
@@ -421,9 +459,27 @@ interface Child {
   settled: boolean
 }
 
+/** Charges by scope, action and model. */
+const makeRows = () => {
+  const rows = new Map<string, Breakdown.Row>()
+  let total = 0n
+  return {
+    add: (row: Breakdown.Row): void => {
+      const key = Breakdown.keyOf(row)
+      const before = rows.get(key)
+      rows.set(key, before === undefined ? row : { ...before, charged: before.charged + row.charged })
+      total += row.charged
+    },
+    values: () => rows.values(),
+    total: () => total
+  }
+}
+
 interface Children {
   readonly authority: Operations
+  readonly exchange: Lease.Exchange
   readonly spent: () => Breakdown.Breakdown
+  readonly tally: Renewal.Tally
   /** From here on nothing new is reserved. */
   readonly refuse: () => void
   /** Gives back what is still held. From here on everything goes to the authority around. */
@@ -438,19 +494,36 @@ const makeChildren = (options: {
   readonly scope: string
   readonly unit: Unit
   readonly overagePolicy: OveragePolicy
-  readonly caps: Guarded<unknown, Unit>["caps"]
+  readonly capsNow: () => Guarded<unknown, Unit>["caps"]
 }): Children => {
-  const { around, caps, ledger, overagePolicy, scope, tenant, unit } = options
+  const { around, capsNow, ledger, overagePolicy, scope, tenant, unit } = options
   const known = new Map<ReservationId, Child>()
   const events = new Set<EventId>()
-  const rows = new Map<string, Breakdown.Row>()
+  const rows = makeRows()
+  let uncut = makeRows()
   let refusing = false
   let ended = false
 
   const count = (row: Breakdown.Row): void => {
-    const key = Breakdown.keyOf(row)
-    const before = rows.get(key)
-    rows.set(key, before === undefined ? row : { ...before, charged: before.charged + row.charged })
+    rows.add(row)
+    uncut.add(row)
+  }
+  const tally: Renewal.Tally = {
+    charged: () => uncut.total(),
+    cut: () => {
+      const cut = { charged: uncut.total(), rows: Array.from(uncut.values()) }
+      uncut = makeRows()
+      return cut
+    },
+    putBack: (cut) => {
+      for (const row of cut.rows) uncut.add(row)
+    },
+    verdictOf: ({ charged, rows }) =>
+      charged === 0n ? { _tag: "Release", reason: "unused" } : {
+        _tag: "Commit",
+        actual: { unit, amount: charged },
+        report: { metadata: Breakdown.toMetadata(Breakdown.summarize(scope, rows)) }
+      }
   }
   const charge = (
     at: Pick<Child, "scope" | "action">,
@@ -490,9 +563,11 @@ const makeChildren = (options: {
   }
   const actionOf = ({ kind, name }: Breakdown.Row["action"]): Breakdown.Row["action"] => ({ kind, name })
 
-  // Under REJECT an overrun is compared with what is left before it is charged, so nothing may come between the two.
+  // What changes the ledger and what is known of it here takes turns: an overrun is compared with what is left before it is charged,
+  // an exchange is two steps, and nothing is still to be counted when the end has come.
   const turns = Semaphore.makeUnsafe(1)
-  const inTurn = overagePolicy === "REJECT" ? turns.withPermit : <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+  const inTurn = <A, E>(step: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.uninterruptible(turns.withPermit(Effect.suspend(step)))
 
   const expired = new Errors.ReservationExpired({ scope, reason: "the allotment it belonged to has ended" })
   const finalized = new Errors.ReservationFinalized({ scope, reason: "the allotment it belonged to has ended" })
@@ -515,6 +590,30 @@ const makeChildren = (options: {
         )
       })
 
+  const remember = (reply: ReserveReply, { action, estimate }: ReserveRequest, place: string): ReserveReply => {
+    const id = reply.reservationId
+    if (id !== undefined && !known.has(id)) {
+      known.set(id, { scope: place, action: actionOf(action), held: estimate.amount, settled: false })
+    }
+    const caps = capsNow()
+    return caps === undefined || reply.decision !== "ALLOW"
+      ? reply
+      : { ...reply, decision: "ALLOW_WITH_CAPS" as const, caps }
+  }
+  // Whatever a child's own policy is: its overrun draws on the rest, and the parent's policy rules what is beyond.
+  const reserve = (request: ReserveRequest) => ledger.reserve({ ...request, overagePolicy: "ALLOW_WITH_OVERDRAFT" })
+  const commit = (id: ReservationId, child: Child, request: CommitRequest) =>
+    Effect.map(ledger.commit(id, request), (reply) => {
+      if (!child.settled) charge(child, reply.charged.amount, request.metrics, request.metadata)
+      child.settled = true
+      return reply
+    })
+  const release = (id: ReservationId, child: Child, request: ReleaseRequest) =>
+    Effect.map(ledger.release(id, request), (reply) => {
+      child.settled = true
+      return reply
+    })
+
   const authority: Operations = {
     decide: (request) =>
       request.estimate.unit !== unit || ended
@@ -523,55 +622,25 @@ const makeChildren = (options: {
     reserve: (request) => {
       if (request.estimate.unit !== unit) return around.reserve(request)
       return below(request.subject, (place) =>
-        Effect.suspend(() => {
-          if (refusing) {
-            return Effect.fail(new Errors.BudgetClosed({ scope, unit, reason: "the allotment has ended" }))
-          }
-          // Whatever a child's own policy is: its overrun draws on the rest, and the parent's policy rules what is beyond.
-          const taken = ledger.reserve({ ...request, overagePolicy: "ALLOW_WITH_OVERDRAFT" })
-          return Effect.uninterruptible(inTurn(Effect.map(taken, (reply) => {
-            const id = reply.reservationId
-            if (id !== undefined && !known.has(id)) {
-              known.set(id, {
-                scope: place,
-                action: actionOf(request.action),
-                held: request.estimate.amount,
-                settled: false
-              })
-            }
-            return caps === undefined || reply.decision !== "ALLOW"
-              ? reply
-              : { ...reply, decision: "ALLOW_WITH_CAPS" as const, caps }
-          })))
-        }))
+        inTurn(() =>
+          refusing
+            ? Effect.fail(new Errors.BudgetClosed({ scope, unit, reason: "the allotment has ended" }))
+            : Effect.map(reserve(request), (reply) => remember(reply, request, place))
+        ))
     },
     commit: (id, request) => {
       const child = known.get(id)
       if (child === undefined) return around.commit(id, request)
-      return Effect.suspend(() =>
-        ended ? tooLate(child) : Effect.uninterruptible(inTurn(
-          Effect.andThen(
-            overrun(child, request.actual.amount),
-            Effect.map(ledger.commit(id, request), (reply) => {
-              if (!child.settled) charge(child, reply.charged.amount, request.metrics, request.metadata)
-              child.settled = true
-              return reply
-            })
-          )
-        ))
+      return inTurn(() =>
+        ended
+          ? tooLate(child)
+          : Effect.andThen(overrun(child, request.actual.amount), commit(id, child, request))
       )
     },
     release: (id, request) => {
       const child = known.get(id)
       if (child === undefined) return around.release(id, request)
-      return Effect.suspend(() =>
-        ended ? tooLate(child) : Effect.uninterruptible(inTurn(
-          Effect.map(ledger.release(id, request), (reply) => {
-            child.settled = true
-            return reply
-          })
-        ))
-      )
+      return inTurn(() => ended ? tooLate(child) : release(id, child, request))
     },
     extend: (id, request) => {
       const child = known.get(id)
@@ -579,11 +648,12 @@ const makeChildren = (options: {
       return Effect.suspend(() => ended ? tooLate(child) : ledger.extend(id, request))
     },
     event: (request) =>
-      Effect.suspend(() => {
-        if (request.actual.unit !== unit || ended) return around.event(request)
+      request.actual.unit !== unit ? around.event(request) : Effect.suspend(() => {
+        if (ended) return around.event(request)
         return below(request.subject, (place) =>
-          Effect.uninterruptible(inTurn(
-            Effect.map(
+          Effect.flatten(inTurn(() =>
+            // The end may have come while it waited for its turn; the authority around is not to be waited for in one.
+            ended ? Effect.succeed(around.event(request)) : Effect.map(
               ledger.event({
                 ...request,
                 overagePolicy: overagePolicy === "REJECT" ? "REJECT" : "ALLOW_WITH_OVERDRAFT"
@@ -594,7 +664,7 @@ const makeChildren = (options: {
                   const charged = reply.charged?.amount ?? request.actual.amount
                   charge({ scope: place, action: actionOf(request.action) }, charged, request.metrics, request.metadata)
                 }
-                return reply
+                return Effect.succeed(reply)
               }
             )
           )))
@@ -615,13 +685,36 @@ const makeChildren = (options: {
     reservations: (query) => Effect.suspend(() => ended ? around.reservations(query) : ledger.reservations(query))
   }
 
+  const exchange: Lease.Exchange = (held, next) =>
+    below(next.subject, (place) =>
+      inTurn(() => {
+        const child = known.get(held.id)
+        if (child === undefined || ended || refusing) return Effect.fail(expired)
+        const used = held.commit?.actual.amount ?? 0n
+        return Effect.flatMap(ledger.balances({ tenant }), ({ balances }) => {
+          // Both or neither: what the second step needs is there before the first is taken.
+          const free = (balances[0]?.remaining.amount ?? 0n) + child.held - used
+          if (free < next.estimate.amount) {
+            return Effect.fail(
+              new Errors.BudgetExceeded({ scope, unit, requested: next.estimate.amount, remaining: free })
+            )
+          }
+          const settled: Effect.Effect<unknown, Errors.CommitError> = held.commit === undefined
+            ? release(held.id, child, { idempotencyKey: IdempotencyKey.make(`release-${held.id}`), reason: "renewed" })
+            : commit(held.id, child, held.commit)
+          return Effect.andThen(settled, Effect.map(reserve(next), (reply) => remember(reply, next, place)))
+        })
+      }))
+
   return {
     authority,
+    exchange,
     spent: () => Breakdown.summarize(scope, rows.values()),
+    tally,
     refuse: () => {
       refusing = true
     },
-    end: Effect.suspend(() => {
+    end: inTurn(() => {
       ended = true
       const left = Array.from(known).filter(([, child]) => !child.settled)
       return Effect.forEach(left, ([id]) =>

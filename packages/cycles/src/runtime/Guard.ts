@@ -253,7 +253,8 @@ export const make = Effect.fnUntraced(function*(options?: Options) {
     newKey: () => IdempotencyKey.make(`${prefix}-${++keys}`),
     settling: Option.isNone(journal)
       ? undefined
-      : yield* Settling.make({ authority, background, journal: journal.value, settleTimeoutMs, shutdownTimeoutMs })
+      : yield* Settling.make({ authority, background, journal: journal.value, settleTimeoutMs, shutdownTimeoutMs }),
+    exchange: undefined
   }
   return Budget.of({
     keeper,

@@ -12,6 +12,7 @@ import type { Guarded } from "./Hold.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import type { Joined } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /**
  * Runs a body under one reservation for each named request, of any units: tokens and money, say. All or nothing: where one is denied
@@ -109,9 +110,10 @@ export const guardAll = <
     const under = (at: number): Effect.Effect<unknown, unknown, unknown> => {
       const name = names[at]
       if (name === undefined) return work
-      return Effect.flatMap(
+      const task = budget.complete(byName[name] as Budget.Request<Unit>, spending)
+      const ended = Effect.flatMap(
         Lifecycle.run(
-          budget.complete(byName[name] as Budget.Request<Unit>, spending),
+          task,
           (reservation) => {
             reservations[name] = reservation
             return under(at + 1)
@@ -120,6 +122,7 @@ export const guardAll = <
         ),
         ({ exit }) => exit
       )
+      return Telemetry.spanned(task.request.action, ended)
     }
     const settled = Effect.flatMap(under(0), () => {
       const failed = names.map((name) => decided?.parts[name]).find((part) => part?._tag === "CommitFail")

@@ -153,6 +153,8 @@ export const run = Effect.fnUntraced(function*(options: {
   readonly expiresAtMs?: number | undefined
   /** What the keys of this run begin with. Whoever keeps the same reservation alive elsewhere must use something else. */
   readonly keyPrefix?: (() => string) | undefined
+  /** Told after every extension how many there were. */
+  readonly onExtended?: ((times: number) => void) | undefined
 }): Effect.fn.Return<LeaseLost> {
   const { authority, reservationId, timeoutMs, ttlMs } = options
   const clock = yield* Clock.Clock
@@ -196,6 +198,7 @@ export const run = Effect.fnUntraced(function*(options: {
       const receivedAt = now()
       if (Result.isSuccess(result)) {
         const { expiresAtMs, remainingTtlMs } = result.success
+        options.onExtended?.(beat)
         maxRttMs = Math.max(maxRttMs, receivedAt - sentAt)
         measured = Fallback.measure(measured, expiresAtMs, receivedAt, maxRttMs)
         lead = remainingTtlMs === undefined ? undefined : observe(remainingTtlMs, sentAt, receivedAt, maxRttMs)

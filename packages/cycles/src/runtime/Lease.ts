@@ -31,6 +31,7 @@ import type { Details } from "./Hold.ts"
 import type { Outcome, Report } from "./Settlement.ts"
 import { settledBadly } from "./Settling.ts"
 import * as Settling from "./Settling.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** What a lease needs from the budget it belongs to. */
 export interface Keeper {
@@ -40,7 +41,15 @@ export interface Keeper {
   readonly newKey: () => IdempotencyKey
   /** Settles through a journal, where there is one. */
   readonly settling: Settling.Settling | undefined
+  /** Settles a hold and takes another, with nothing in between; where the authority is in this process and can do that. */
+  readonly exchange: Exchange | undefined
 }
+
+/** Charges what was used of a hold, or gives it back where nothing was, and takes another in its place: both or neither. */
+export type Exchange = (
+  held: { readonly id: ReservationId; readonly commit: CommitRequest | undefined },
+  next: ReserveRequest
+) => Effect.Effect<ReserveReply, ReserveError | CommitError>
 
 /** A request with every default filled in. */
 export interface Request {
@@ -123,10 +132,15 @@ const isLost = (error: ReserveError): boolean => error._tag === "AuthorityUnavai
  * that may exist is tracked down in the background.
  */
 export const acquire = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
+  Effect.tapError(
+    Effect.suspend(() => request.refused === undefined ? ask(keeper, request, restore) : Effect.fail(request.refused)),
+    (error) => Errors.isDenied(error) ? Telemetry.denied(request.action, error) : Effect.void
+  )
+
+const ask = (keeper: Keeper, request: Request, restore: Restore): Effect.Effect<Lease, AcquireError> =>
   Effect.suspend(() => {
-    if (request.refused !== undefined) return Effect.fail(request.refused)
     const wire = toWire(keeper, request)
-    const send = timed(keeper, wire)
+    const send = timed(keeper.authority.reserve(wire))
     const sent = Effect.catch(send, (error) => isLost(error) ? send : Effect.fail(error))
     const abandoned = (exit: Exit.Exit<Timed, ReserveError>): Effect.Effect<void> => {
       if (Exit.isSuccess(exit)) {
@@ -145,14 +159,25 @@ export const acquire = (keeper: Keeper, request: Request, restore: Restore): Eff
     })
   })
 
-const timed = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<Timed, ReserveError> =>
+/** Takes a hold in the place of another, where the keeper can. Takes no time, and is not to be interrupted. */
+export const exchange = (
+  keeper: Keeper,
+  exchange: Exchange,
+  request: Request,
+  held: Lease,
+  used: { readonly actual: AnyAmount; readonly report: Report } | undefined
+): Effect.Effect<Lease, AcquireError | CommitError> =>
+  Effect.suspend(() => {
+    const wire = toWire(keeper, request)
+    const commit = used === undefined ? undefined : commitOf(held, used.actual, used.report)
+    return Effect.flatMap(timed(exchange({ id: held.id, commit }, wire)), (answer) => accept(wire, answer))
+  })
+
+const timed = <E>(reserve: Effect.Effect<ReserveReply, E>): Effect.Effect<Timed, E> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     const sentAtMs = monotonicMs(clock)
-    return Effect.map(
-      keeper.authority.reserve(wire),
-      (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) })
-    )
+    return Effect.map(reserve, (reply) => ({ reply, sentAtMs, receivedAtMs: monotonicMs(clock) }))
   })
 
 const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
@@ -202,8 +227,21 @@ const reclaim = (keeper: Keeper, wire: ReserveRequest): Effect.Effect<void> => {
   )
 }
 
-/** Extends a hold that somebody else took, which proves that it is alive and says how long it still lives. */
+/**
+ * Extends a hold that somebody else took, which proves that it is alive and says how long it still lives. Whoever asks for it has
+ * it from then on: an interrupt does not abort the extension, and what it has not found to be over is released.
+ */
 export const adopt = (
+  keeper: Keeper,
+  hold: Pick<Lease, "id" | "request" | "reply">,
+  restore: Restore
+): Effect.Effect<Lease, Errors.ExtendError> =>
+  keeper.background.run(restore, extended(keeper, hold), (exit) => {
+    const failure = Exit.findErrorOption(exit)
+    return failure._tag === "Some" && !failure.value.isTransient ? Effect.void : release(keeper, hold.id, "abandoned")
+  })
+
+const extended = (
   keeper: Keeper,
   hold: Pick<Lease, "id" | "request" | "reply">
 ): Effect.Effect<Lease, Errors.ExtendError> =>
@@ -256,12 +294,7 @@ export const commit = (
   report: Report | undefined,
   stop: () => void
 ): Effect.Effect<Effect.Effect<Outcome>> => {
-  const request: Types.Mutable<CommitRequest> = {
-    idempotencyKey: IdempotencyKey.make(`commit-${lease.id}`),
-    actual
-  }
-  if (report?.metrics !== undefined) request.metrics = report.metrics
-  if (report?.metadata !== undefined) request.metadata = report.metadata
+  const request = commitOf(lease, actual, report)
   const direct = Effect.onExit(commitOutcome(keeper, lease, request), () => Effect.sync(stop))
   const { settling } = keeper
   return settling === undefined
@@ -271,6 +304,16 @@ export const commit = (
       stop()
       return journaled
     })
+}
+
+const commitOf = (lease: Lease, actual: AnyAmount, report: Report | undefined): CommitRequest => {
+  const request: Types.Mutable<CommitRequest> = {
+    idempotencyKey: IdempotencyKey.make(`commit-${lease.id}`),
+    actual
+  }
+  if (report?.metrics !== undefined) request.metrics = report.metrics
+  if (report?.metadata !== undefined) request.metadata = report.metadata
+  return request
 }
 
 /** Charges what was used, as long as there is hope in this call; without a journal there is nothing after it. */
@@ -325,12 +368,15 @@ export const detailsOf = <U extends Unit>(lease: Lease, reserved: Amount<U>): De
 export interface Beating {
   /** Why the lease was lost, once it was. */
   lost: Heartbeat.LeaseLost | undefined
+  /** How often the lease was extended. */
+  extensions: number
   readonly fiber: Fiber.Fiber<Heartbeat.LeaseLost>
 }
 
 /** Starts the heartbeat. It does nothing before the fiber that started it first waits. */
-export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Effect.Effect<Beating> =>
-  Effect.map(
+export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Effect.Effect<Beating> => {
+  let beating: Beating | undefined
+  return Effect.map(
     Effect.forkDetach(
       Effect.tap(
         Heartbeat.run({
@@ -341,19 +387,24 @@ export const beat = (keeper: Keeper, lease: Lease, policy: Heartbeat.Policy): Ef
           lead: lease.lead,
           receivedAtMs: lease.receivedAtMs,
           expiresAtMs: lease.reply.expiresAtMs,
-          keyPrefix: () => `extend-${keeper.newKey()}`
+          keyPrefix: () => `extend-${keeper.newKey()}`,
+          onExtended: (times) => {
+            if (beating !== undefined) beating.extensions = times
+          }
         }),
         (lost) => policy === "warn" ? Effect.logWarning(lost.message) : Effect.void
       )
     ),
     (fiber) => {
-      const beating: Beating = { lost: undefined, fiber }
+      const started: Beating = { lost: undefined, extensions: 0, fiber }
       fiber.addObserver((exit) => {
-        if (Exit.isSuccess(exit)) beating.lost = exit.value
+        if (Exit.isSuccess(exit)) started.lost = exit.value
       })
-      return beating
+      beating = started
+      return started
     }
   )
+}
 
 /** Whether an exit is the caller being interrupted, and nothing else. */
 export const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>

@@ -10,11 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
-import * as Metric from "effect/Metric"
 import type { Amount, AnyAmount, Unit } from "../protocol/Amount.ts"
 import type { ToolNotAllowed } from "../protocol/Caps.ts"
 import * as Caps from "../protocol/Caps.ts"
-import type { ReserveError } from "../protocol/CyclesError.ts"
+import type { CommitError, ReserveError } from "../protocol/CyclesError.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
 import { ReservationId } from "../protocol/Ids.ts"
 import type { ReserveReply } from "../protocol/Reserve.ts"
@@ -49,16 +48,29 @@ export type Verdict =
   | { readonly _tag: "Commit"; readonly actual: AnyAmount; readonly report: Report | undefined }
   | { readonly _tag: "Release"; readonly reason: string }
 
+/** The hold a piece of work stands on. It can be renewed while the work goes on. */
+export interface Tenure {
+  lease: Lease.Lease
+  beating: Lease.Beating
+  /** Since when, in monotonic nanoseconds. */
+  since: bigint
+  /** Why a hold before this one was lost, if one was. */
+  lostBefore: LeaseLost | undefined
+}
+
 /** How a piece of work ended. What became of its settlement is not waited for where the work was interrupted. */
 export interface Ended<A, E> {
   readonly exit: Exit.Exit<A, E>
   readonly outcome: Outcome | undefined
 }
 
-/** Runs `work` under a reservation and settles it by `verdict`. Fails only where the work may not begin. */
+/**
+ * Runs `work` under a reservation and settles it by `verdict`. Fails only where the work may not begin. There is no tenure where
+ * there is no hold.
+ */
 export const run = <U extends Unit, A, E, R>(
   task: Task<U>,
-  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  work: (reservation: Guarded<unknown, U>, tenure: Tenure | undefined) => Effect.Effect<A, E, R>,
   verdict: (exit: Exit.Exit<A, E | LeaseLost>, reservation: Guarded<unknown, U>) => Verdict
 ): Effect.Effect<Ended<A, E | LeaseLost>, Lease.AcquireError | ToolNotAllowed, R> =>
   Effect.uninterruptibleMask((restore) => {
@@ -70,7 +82,10 @@ export const run = <U extends Unit, A, E, R>(
       onFailure: (error): Effect.Effect<Ended<A, E>, Lease.AcquireError, R> =>
         error._tag === "AuthorityUnavailable" && task.onUnavailable === "open"
           ? Effect.andThen(
-            Effect.logWarning("The authority is unavailable; the work goes on without a budget", error),
+            Effect.andThen(
+              Effect.logWarning("The authority is unavailable; the work goes on without a budget", error),
+              Telemetry.ranUnguarded(task.request.action)
+            ),
             unguarded(task, restore, work, "unavailable", undefined)
           )
           : Effect.fail(error),
@@ -82,7 +97,7 @@ const underLease = <U extends Unit, A, E, R>(
   task: Task<U>,
   lease: Lease.Lease,
   restore: Restore,
-  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  work: (reservation: Guarded<unknown, U>, tenure: Tenure) => Effect.Effect<A, E, R>,
   verdict: (exit: Exit.Exit<A, E | LeaseLost>, reservation: Guarded<unknown, U>) => Verdict
 ): Effect.Effect<Ended<A, E | LeaseLost>, ToolNotAllowed, R> =>
   Effect.withFiber((fiber) => {
@@ -95,24 +110,32 @@ const underLease = <U extends Unit, A, E, R>(
       )
     }
     const clock = fiber.getRef(Clock.Clock)
-    const startedAt = clock.monotonicTimeNanosUnsafe()
+    const since = clock.monotonicTimeNanosUnsafe()
     return Effect.flatMap(Lease.beat(keeper, lease, heartbeat), (beating) => {
+      const tenure: Tenure = { lease, beating, since, lostBefore: undefined }
       const reservation = guarded(Lease.detailsOf(lease, task.estimate))
       const span = Telemetry.spanOf(fiber)
       if (span !== undefined) Telemetry.given(span, reservation)
       let begun = false
       const running = inside(task, reservation, (reservation: Guarded<unknown, U>) => {
         begun = true
-        return work(reservation)
+        return work(reservation, tenure)
       })
       // Work that was interrupted before it began has cost nothing, whatever is charged for one that was cut short.
       const verdictOf = (exit: Exit.Exit<A, E | LeaseLost>): Verdict =>
         begun ? verdict(exit, reservation) : { _tag: "Release", reason: "interrupted" }
       return Effect.flatMap(
-        Effect.exit(restore(heartbeat === "interrupt" ? orLost(running, beating) : running)),
+        Effect.exit(restore(heartbeat === "interrupt" ? orLost(running, tenure) : running)),
         (exit) => {
-          const latencyMs = Number((clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000n)
-          const ending = settle(keeper, lease, beating, heartbeat, exit, () => verdictOf(exit), latencyMs, restore)
+          const ending = settle(
+            keeper,
+            tenure,
+            heartbeat,
+            exit,
+            () => verdictOf(exit),
+            elapsedMs(clock, tenure),
+            restore
+          )
           return span === undefined ? ending : Effect.map(ending, (ended) => {
             if (ended.outcome !== undefined) span.attribute("cycles.outcome", ended.outcome._tag)
             return ended
@@ -134,19 +157,79 @@ const inside = <U extends Unit, A, E, R>(
       Telemetry.annotated(Context.add(context, Current, reservation), request.action, reservation)
   )
 
-const orLost = <A, E, R>(work: Effect.Effect<A, E, R>, beating: Lease.Beating): Effect.Effect<A, E | LeaseLost, R> =>
-  Effect.raceFirst(work, Effect.flatMap(Fiber.join(beating.fiber), Effect.fail))
+const elapsedMs = (clock: Clock.Clock, { since }: Tenure): number =>
+  Number((clock.monotonicTimeNanosUnsafe() - since) / 1_000_000n)
+
+const orLost = <A, E, R>(work: Effect.Effect<A, E, R>, tenure: Tenure): Effect.Effect<A, E | LeaseLost, R> =>
+  Effect.raceFirst(work, lossOf(tenure))
+
+/** Fails when the lease is lost; the end of a heartbeat whose hold was renewed is no loss. */
+const lossOf = (tenure: Tenure): Effect.Effect<never, LeaseLost> =>
+  Effect.suspend(() => {
+    const { fiber } = tenure.beating
+    return Effect.flatMap(
+      Fiber.await(fiber),
+      (exit) => tenure.beating.fiber === fiber ? Effect.flatMap(exit, Effect.fail) : lossOf(tenure)
+    )
+  })
+
+/**
+ * Takes another hold, and settles the one the work stands on by what it cost. Fails where the other is not given, and then nothing
+ * has changed. To be called where interruption is masked, with the mask's `restore`; an interrupt while the other is asked for is
+ * such a failure, and what it brings is released.
+ *
+ * What is returned waits for the settlement, which goes on in the background.
+ */
+export const renew = <U extends Unit>(
+  task: Task<U>,
+  tenure: Tenure,
+  estimate: AnyAmount,
+  verdict: Verdict,
+  restore: Restore
+): Effect.Effect<Effect.Effect<void>, Lease.AcquireError | CommitError> =>
+  Effect.withFiber((fiber) => {
+    const { heartbeat, keeper } = task
+    const { beating, lease } = tenure
+    const clock = fiber.getRef(Clock.Clock)
+    const request: Lease.Request = {
+      ...task.request,
+      // The key of the request is that of its first hold.
+      idempotencyKey: undefined,
+      estimate,
+      metadata: { ...task.request.metadata, renews: lease.id }
+    }
+    const stop = (): void => beating.fiber.interruptUnsafe()
+    const exchange = keeper.exchange
+    const taken: Effect.Effect<Lease.Lease, Lease.AcquireError | CommitError> = exchange === undefined
+      ? Lease.acquire(keeper, request, restore)
+      : Lease.exchange(keeper, exchange, request, lease, usedOf(verdict, elapsedMs(clock, tenure)))
+    return Effect.flatMap(taken, (next) =>
+      Effect.flatMap(Lease.beat(keeper, next, heartbeat), (nextBeating) => {
+        const latencyMs = elapsedMs(clock, tenure)
+        tenure.lease = next
+        tenure.beating = nextBeating
+        tenure.since = clock.monotonicTimeNanosUnsafe()
+        tenure.lostBefore ??= beating.lost
+        const span = Telemetry.spanOf(fiber)
+        if (span !== undefined) Telemetry.renewed(span, clock, next.id)
+        if (exchange !== undefined || verdict._tag === "Release") stop()
+        return exchange !== undefined ? Effect.succeed(Effect.void) : Effect.map(
+          Effect.flatMap(begin(keeper, lease, verdict, latencyMs, stop), keeper.background.fork),
+          (settling) => Effect.asVoid(Fiber.await(settling))
+        )
+      }))
+  })
 
 const settle = <A, E>(
   keeper: Lease.Keeper,
-  lease: Lease.Lease,
-  beating: Lease.Beating,
+  tenure: Tenure,
   policy: Policy,
   exit: Exit.Exit<A, E>,
   verdictOf: () => Verdict,
   latencyMs: number,
   restore: Restore
 ): Effect.Effect<Ended<A, E | LeaseLost>> => {
+  const { beating, lease } = tenure
   const stop = (): void => beating.fiber.interruptUnsafe()
   let verdict: Verdict
   let ended: Exit.Exit<A, E | LeaseLost> = exit
@@ -164,12 +247,10 @@ const settle = <A, E>(
     (settled): Effect.Effect<Ended<A, E | LeaseLost>> =>
       Lease.wasInterrupted(exit)
         ? Effect.as(keeper.background.start(settled), { exit: ended, outcome: undefined })
-        : Effect.map(keeper.background.run(restore, settled), (outcome) => ({
-          exit: policy === "failOnSettle" && beating.lost !== undefined && Exit.isSuccess(ended)
-            ? Exit.fail(beating.lost)
-            : ended,
-          outcome
-        }))
+        : Effect.map(keeper.background.run(restore, settled), (outcome) => {
+          const lost = policy === "failOnSettle" ? tenure.lostBefore ?? beating.lost : undefined
+          return { exit: lost !== undefined && Exit.isSuccess(ended) ? Exit.fail(lost) : ended, outcome }
+        })
   )
 }
 
@@ -183,35 +264,31 @@ const begin = (
   verdict: Verdict,
   latencyMs: number,
   stop: () => void
-): Effect.Effect<Effect.Effect<Outcome>> =>
+): Effect.Effect<Effect.Effect<Outcome>> => {
+  if (verdict._tag === "Release") return Effect.succeed(Lease.releaseOutcome(keeper, lease.id, verdict.reason))
+  return Lease.commit(keeper, lease, verdict.actual, reportOf(verdict.report, latencyMs), stop)
+}
+
+const reportOf = (report: Report | undefined, latencyMs: number): Report => ({
+  metrics: report?.metrics === undefined ? { latencyMs } : { latencyMs, ...report.metrics },
+  metadata: report?.metadata
+})
+
+const usedOf = (verdict: Verdict, latencyMs: number) =>
   verdict._tag === "Release"
-    ? Effect.succeed(Lease.releaseOutcome(keeper, lease.id, verdict.reason))
-    : Lease.commit(
-      keeper,
-      lease,
-      verdict.actual,
-      {
-        metrics: verdict.report?.metrics === undefined ? { latencyMs } : { latencyMs, ...verdict.report.metrics },
-        metadata: verdict.report?.metadata
-      },
-      stop
-    )
+    ? undefined
+    : { actual: verdict.actual, report: reportOf(verdict.report, latencyMs) }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // without a hold
 // ---------------------------------------------------------------------------------------------------------------------
-
-const shadowDecisions = Metric.counter("cycles_shadow_decisions", {
-  description: "What guards in shadow mode would have been answered",
-  incremental: true
-})
 
 /** Asks what a reserve would be answered, logs and counts it. Whatever happens, the work goes on. */
 const rehearse = <U extends Unit>(task: Task<U>, restore: Restore): Effect.Effect<ReserveReply | undefined> => {
   const { keeper, request } = task
   const counted = (decision: string, reason: string): Effect.Effect<void> =>
     Effect.andThen(
-      Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: request.action.kind }), 1),
+      Telemetry.rehearsed(request.action, decision, reason),
       decision === "ALLOW"
         ? Effect.void
         : Effect.logWarning(
@@ -227,7 +304,7 @@ const rehearse = <U extends Unit>(task: Task<U>, restore: Restore): Effect.Effec
 const unguarded = <U extends Unit, A, E, R>(
   task: Task<U>,
   restore: Restore,
-  work: (reservation: Guarded<unknown, U>) => Effect.Effect<A, E, R>,
+  work: (reservation: Guarded<unknown, U>, tenure: undefined) => Effect.Effect<A, E, R>,
   because: "off" | "shadow" | "unavailable",
   reply: ReserveReply | undefined
 ): Effect.Effect<Ended<A, E>, never, R> => {
@@ -248,7 +325,7 @@ const unguarded = <U extends Unit, A, E, R>(
       span.attribute("cycles.outcome", "Unguarded")
     }
     return Effect.map(
-      Effect.exit(restore(inside(task, reservation, work))),
+      Effect.exit(restore(inside(task, reservation, (reservation) => work(reservation, undefined)))),
       (exit) => ({ exit, outcome: { _tag: "Unguarded", because } })
     )
   })

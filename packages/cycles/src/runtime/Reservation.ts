@@ -46,6 +46,7 @@ import type { Details } from "./Hold.ts"
 import * as Lease from "./Lease.ts"
 import type { Outcome, Report } from "./Settlement.ts"
 import * as Settlements from "./Settlement.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 export type { Details, Guarded } from "./Hold.ts"
 
@@ -115,6 +116,10 @@ export type Request<U extends Unit> = Omit<Budget.Request<U>, "heartbeat" | "mod
  * Takes a hold and ties it to the scope: a heartbeat keeps it alive until it is settled or the scope ends, and the scope's end
  * releases it where it was not settled. An interrupt while the reserve is under way leaves nothing behind.
  *
+ * Until the scope ends, what this fiber and the fibers it forks log is annotated with `cycles.reservation_id`, `cycles.scope` and
+ * `cycles.action`. Where a tracer is installed, the time until then is a span `Reservation.make`, with the decision and the outcome
+ * among its attributes; what is sent for the reservation is under it, what the scope does otherwise is not.
+ *
  * The mode and what happens when the authority is unavailable are those of `Budget.guard` alone: this always reserves.
  *
  * @category constructors
@@ -128,14 +133,20 @@ export const make = <const U extends Unit>(
     const task = budget.complete(request, fiber.getRef(Budget.Spender))
     const { keeper } = task
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Lease.acquire(keeper, task.request, restore), (lease) => {
-        const tool = lease.request.action.name
-        return task.enforceCaps && !Caps.isToolAllowed(lease.reply.caps, tool)
-          ? Effect.andThen(
-            keeper.background.run(restore, Lease.release(keeper, lease.id, "tool not allowed")),
-            Effect.fail(new Caps.ToolNotAllowed({ tool }))
-          )
-          : own(keeper, lease, request.estimate)
+      Effect.flatMap(Telemetry.begin("Reservation.make", task.request.action), (lifetime) => {
+        const taken = Effect.flatMap(Lease.acquire(keeper, task.request, restore), (lease) => {
+          const tool = lease.request.action.name
+          return task.enforceCaps && !Caps.isToolAllowed(lease.reply.caps, tool)
+            ? Effect.andThen(
+              keeper.background.run(restore, Lease.release(keeper, lease.id, "tool not allowed")),
+              Effect.fail(new Caps.ToolNotAllowed({ tool }))
+            )
+            : Effect.succeed(lease)
+        })
+        return Effect.flatMap(
+          Telemetry.taking(lifetime, taken),
+          (lease) => own(keeper, lease, request.estimate, lifetime)
+        )
       })
     )
   })
@@ -144,10 +155,24 @@ export const make = <const U extends Unit>(
 const own = <U extends Unit>(
   keeper: Lease.Keeper,
   lease: Lease.Lease,
-  estimate: Amount<U>
+  estimate: Amount<U>,
+  lifetime: Telemetry.Lifetime | undefined
 ): Effect.Effect<Reservation<U>, never, Scope.Scope> =>
   Effect.uninterruptible(Effect.gen(function*() {
-    const beating = yield* Lease.beat(keeper, lease, "warn")
+    const details = Lease.detailsOf(lease, estimate)
+    yield* Telemetry.annotatedScope(lease.request.action, details)
+    if (lifetime !== undefined) {
+      Telemetry.given(lifetime.span, details)
+      yield* Effect.addFinalizer((exit) => Effect.sync(() => lifetime.end(exit)))
+    }
+    const outcomeOf = (settled: Effect.Effect<Outcome>): Effect.Effect<Outcome> =>
+      lifetime === undefined ?
+        settled :
+        Effect.tap(
+          Telemetry.within(lifetime, settled),
+          (outcome) => Effect.sync(() => lifetime.span.attribute("cycles.outcome", outcome._tag))
+        )
+    const beating = yield* Telemetry.within(lifetime, Lease.beat(keeper, lease, "warn"))
     const stop = (): void => beating.fiber.interruptUnsafe()
     let settled = false
     yield* Effect.addFinalizer((exit) =>
@@ -155,7 +180,9 @@ const own = <U extends Unit>(
         stop()
         if (settled) return Effect.void
         settled = true
-        const release = Lease.release(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "not settled")
+        const release = outcomeOf(
+          Lease.releaseOutcome(keeper, lease.id, Lease.wasInterrupted(exit) ? "interrupted" : "not settled")
+        )
         return Lease.wasInterrupted(exit) ? keeper.background.start(release) : release
       })
     )
@@ -166,14 +193,17 @@ const own = <U extends Unit>(
         return then()
       })
     return {
-      ...Lease.detailsOf(lease, estimate),
+      ...details,
       [TypeId]: {
         U: (unit: U) => unit,
         beating,
         settle: (settlement) =>
           Effect.uninterruptibleMask((restore) =>
             once(() =>
-              Effect.flatMap(settlement(lease, keeper, stop), (settled) => keeper.background.run(restore, settled))
+              Effect.flatMap(
+                settlement(lease, keeper, stop),
+                (settled) => keeper.background.run(restore, outcomeOf(settled))
+              )
             )
           ),
         handOver: once(() => {
@@ -256,7 +286,8 @@ export const handOver = <U extends Unit>(self: Reservation<U>): Effect.Effect<Ha
 
 /**
  * Takes a reservation up that was handed over. Its lease is extended at once, which also proves that it is still alive; from then on
- * it belongs to this scope as if it had been made here.
+ * it belongs to this scope as if it had been made here; its span is called `Reservation.adopt`. An interrupt while the extension is
+ * under way releases it.
  *
  * Fails as an extension does: `ReservationExpired` and `ReservationFinalized` where it came too late.
  *
@@ -269,7 +300,7 @@ export const adopt = (
   Effect.withFiber((fiber) => {
     const { keeper } = Context.getUnsafe(fiber.context, Budget.Budget)
     const { action, affectedScopes, caps, overagePolicy, reservationId, reserved, subject, ttlMs } = handover
-    const taken = Lease.adopt(keeper, {
+    const hold = {
       id: reservationId,
       request: {
         idempotencyKey: keeper.newKey(),
@@ -280,13 +311,17 @@ export const adopt = (
         ...(overagePolicy === undefined ? undefined : { overagePolicy })
       },
       reply: {
-        decision: caps === undefined ? "ALLOW" : "ALLOW_WITH_CAPS",
+        decision: caps === undefined ? "ALLOW" as const : "ALLOW_WITH_CAPS" as const,
         ...(caps === undefined ? undefined : { caps }),
         affectedScopes
       }
-    })
+    }
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(taken), (lease) => own<Unit>(keeper, lease, reserved))
+      Effect.flatMap(Telemetry.begin("Reservation.adopt", action), (lifetime) =>
+        Effect.flatMap(
+          Telemetry.taking(lifetime, Lease.adopt(keeper, hold, restore)),
+          (lease) => own<Unit>(keeper, lease, reserved, lifetime)
+        ))
     )
   })
 

@@ -231,19 +231,29 @@ describe("a closed tenant", () => {
   const closing = Effect.gen(function*() {
     const all = yield* setup
     const { authority, operator } = all
-    yield* operator.createBudget("acme", { scope: engPath, allocated: Amount.tokens(500) })
+    const day = { _tag: "calendar", every: "day", timeZone: "UTC" } as const
+    yield* operator.createBudget("acme", {
+      scope: engPath,
+      allocated: Amount.tokens(500),
+      limits: [{ id: "daily", window: day, amount: Amount.tokens(100) }]
+    })
+    const policy = yield* operator.createPolicy("acme", { name: "p", scopePattern: acme })
     yield* operator.createBudget("acme", { scope: `${acme}/agent:frozen`, allocated: Amount.usd(1), status: "FROZEN" })
     const { key, secret } = yield* operator.createApiKey("acme", { name: "k" })
     const principal = yield* all.governance.authenticate(secret)
     const revoked = (yield* operator.createApiKey("acme", { name: "gone" })).key.id
     yield* operator.revokeApiKey("acme", revoked, { reason: "leaked" })
-    const open = [idOf(yield* reserve(authority, "a")), idOf(yield* reserve(authority, "b", { agent: "z" }, 7))]
+    const open = [
+      idOf(yield* reserve(authority, "a")),
+      idOf(yield* reserve(authority, "a2")),
+      idOf(yield* reserve(authority, "b", { agent: "z" }, 7))
+    ]
     const settled = idOf(yield* reserve(authority, "c"))
     yield* authority.commit(settled, { idempotencyKey: k("c"), actual: Amount.tokens(4) })
     const late = idOf(yield* reserve(authority, "late"))
     yield* authority.release(late, { idempotencyKey: k("late"), reason: "not needed" })
     yield* operator.closeTenant("acme")
-    return { ...all, key, principal, revoked, secret, open, settled, late }
+    return { ...all, key, policy, principal, revoked, secret, open, settled, late }
   })
 
   it.effect("has returned every hold once, closed its budgets and revoked its keys", () =>
@@ -266,6 +276,8 @@ describe("a closed tenant", () => {
       assert.deepInclude(yield* operator.apiKey("acme", key.id), { status: "REVOKED", revokedReason: "tenant_closed" })
       assert.deepInclude(yield* operator.apiKey("acme", revoked), { revokedReason: "leaked" })
       assert.deepInclude(yield* Effect.flip(governance.authenticate(secret)), { _tag: "Unauthorized" })
+      const [limit] = yield* operator.limits("acme", { scope: engPath, unit: "TOKENS" })
+      assert.deepStrictEqual([limit?.held.amount, limit?.used.amount], [0n, 4n])
       assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
       assert.deepInclude(yield* operator.tenant("acme"), { status: "CLOSED", closedAtMs: 0 })
     }).pipe(Effect.provide(layer)))
@@ -283,7 +295,7 @@ describe("a closed tenant", () => {
       const drained = events.filter(({ type }) => type === "reservation.released_via_tenant_cascade")
       assert.deepStrictEqual(
         drained.map(({ details, scope }) => [scope, details["released_amount"]]).sort(),
-        [[acme, 17n], [engPath, 10n]]
+        [[acme, 27n], [engPath, 20n]]
       )
       const acts = yield* operator.acts("acme")
       const about = (operation: string) =>
@@ -299,7 +311,7 @@ describe("a closed tenant", () => {
 
   it.effect("takes no change, answers what it has answered, and can be read", () =>
     Effect.gen(function*() {
-      const { authority, key, late, ledger, open, operator, principal, settled } = yield* closing
+      const { authority, key, late, ledger, open, operator, policy, principal, settled } = yield* closing
       const [first] = open
       if (first === undefined) return assert.fail("nothing was open")
       const one = Amount.tokens(1)
@@ -319,6 +331,9 @@ describe("a closed tenant", () => {
         operator.freezeBudget("acme", name),
         operator.unfreezeBudget("acme", name),
         operator.closeBudget("acme", name),
+        operator.createPolicy("acme", { name: "q", scopePattern: acme }),
+        operator.updatePolicy("acme", policy.id, { priority: 1 }),
+        operator.deletePolicy("acme", policy.id),
         operator.createApiKey("acme", { name: "k" }),
         operator.updateApiKey("acme", key.id, { name: "x" }),
         operator.revokeApiKey("acme", key.id),
@@ -352,7 +367,7 @@ describe("a closed tenant", () => {
       })
 
       assert.deepInclude(yield* authority.reservation(first), { status: "RELEASED" })
-      assert.strictEqual((yield* authority.reservations({})).reservations.length, 4)
+      assert.strictEqual((yield* authority.reservations({})).reservations.length, 5)
       assert.strictEqual((yield* authority.balances({ tenant: "acme" })).balances.length, 3)
       assert.strictEqual(yield* failure(reserve(ledger.as(principal), "a")), "Unauthorized")
     }).pipe(Effect.provide(layer)))
@@ -755,8 +770,10 @@ describe("permissions", () => {
     Effect.gen(function*() {
       const { governance, operator } = yield* setup
       const { key } = yield* operator.createApiKey("acme", { name: "k" })
+      const policy = yield* operator.createPolicy("acme", { name: "p", scopePattern: acme })
       const name = { scope: acme, unit: "TOKENS" } as const
       const one = Amount.tokens(1)
+      let idOfTry = 0
       type Try = (g: Governance.Governing) => Effect.Effect<unknown, CyclesError.CyclesError>
       const credit = { idempotencyKey: k("f"), scope: acme, operation: "CREDIT", amount: one } as const
       const operators: ReadonlyArray<readonly [Permission.Permission, Try]> = [
@@ -778,10 +795,13 @@ describe("permissions", () => {
         ["budgets:write", (g) => g.fund("acme", credit)],
         ["budgets:read", (g) => g.budget("acme", name)],
         ["budgets:read", (g) => g.budgets("acme")],
+        ["budgets:read", (g) => g.limits("acme", name)],
+        ["policies:write", (g) => g.createPolicy("acme", { name: `p${idOfTry++}`, scopePattern: acme })],
+        ["policies:write", (g) => g.updatePolicy("acme", policy.id, { priority: 1 })],
+        ["policies:read", (g) => g.policies("acme")],
         ["admin:budgets:write", (g) => g.updateBudget("acme", name)],
         ["admin:budgets:write", (g) => Effect.andThen(g.freezeBudget("acme", name), g.unfreezeBudget("acme", name))]
       ]
-      let idOfTry = 0
       const has = (needed: Permission.Permission) => new Set([needed])
       const hasAllBut = (needed: Permission.Permission) =>
         new Set(Permission.permissions.filter((one) => !Permission.covers(has(one), needed)))
@@ -852,6 +872,16 @@ describe("permissions", () => {
         "Forbidden"
       )
       assert.strictEqual(yield* failure(own.freezeBudget("acme", { scope, ...name })), "Forbidden")
+      const far = yield* operator.createPolicy("acme", { name: "far", scopePattern: acme })
+      const near = yield* own.createPolicy("acme", { name: "near", scopePattern: `${scope}/*` })
+      assert.deepStrictEqual(yield* own.policies("acme", { limit: 1 }), [near])
+      assert.strictEqual(yield* failure(own.updatePolicy("acme", far.id, { priority: 1 })), "Forbidden")
+      assert.strictEqual(yield* failure(own.deletePolicy("acme", far.id)), "Forbidden")
+      assert.strictEqual(
+        yield* failure(own.createPolicy("acme", { name: "x", scopePattern: `${acme}/workspace:*` })),
+        "Forbidden"
+      )
+      yield* own.deletePolicy("acme", near.id)
       yield* operator.updateApiKey("acme", key.id, { permissions: ["budgets:read"] })
       const credit = { idempotencyKey: k("g"), scope, operation: "CREDIT", amount: Amount.tokens(1) } as const
       assert.strictEqual(yield* failure(own.fund("acme", credit)), "Forbidden")

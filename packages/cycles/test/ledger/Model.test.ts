@@ -1,7 +1,7 @@
 import { Commands, ReferenceModel } from "@effect-cycles/testing"
 import { assert, describe, it } from "@effect/vitest"
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, LedgerStoreMemory } from "effect-cycles"
+import { Amount, Ledger, LedgerStoreMemory, Window } from "effect-cycles"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -34,6 +34,14 @@ const pages = Effect.fnUntraced(function*<Page extends { readonly nextCursor?: C
 
 /** Scenarios hold amounts out of range too, which the constructors refuse. */
 const unchecked = (unit: Amount.Unit, amount: bigint): Amount.AnyAmount => ({ unit, amount })
+
+const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
+  limits.map(({ amount, id, rollover, window }) => ({
+    id,
+    window: "every" in window ? Window.calendar(window.every, window.timeZone) : Window.rolling(window.rollingMs),
+    amount: Amount.make(unit, amount),
+    ...(rollover === undefined ? undefined : { rollover: Amount.make(unit, rollover) })
+  }))
 
 /** One operation of the model, asked of the real ledger. */
 const perform = (
@@ -91,6 +99,20 @@ const perform = (
         const overdraftLimit = Amount.make(unit, operation.overdraftLimit)
         return ledger.updateBudget(tenant, { scope, unit, overdraftLimit })
       }
+      case "SetLimits": {
+        const { limits, scope, tenant, unit } = operation
+        return ledger.updateBudget(tenant, { scope, unit, limits: limitsOf(unit, limits) })
+      }
+      case "Limits":
+        return Effect.map(ledger.limits(operation.tenant, operation.scope, operation.unit), (states) => ({
+          limits: states.map(({ carriedOver, held, id, remaining, used }) => ({
+            id,
+            used: used.amount,
+            held: held.amount,
+            carriedOver: carriedOver.amount,
+            remaining: remaining.amount
+          }))
+        }))
     }
   }
   return Effect.match(reply(), {
@@ -102,12 +124,13 @@ const perform = (
 /** Runs a scenario on the ledger and the model in step; the first difference, and what the ledger answered. */
 const inStep = Effect.fnUntraced(function*(scenario: Commands.Scenario) {
   const ledger = yield* Ledger.Ledger
-  for (const { allocated, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
+  for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
     yield* ledger.createBudget(tenant, {
       scope,
       allocated: Amount.make(unit, allocated),
       overdraftLimit: Amount.make(unit, overdraftLimit ?? 0n),
-      status
+      status,
+      limits: limitsOf(unit, limits ?? [])
     })
   }
   const driver = Commands.makeDriver(scenario)

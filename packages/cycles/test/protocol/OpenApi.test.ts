@@ -186,6 +186,15 @@ const deviations: ReadonlyArray<Deviation> = [
     ]
   })),
   {
+    what: "a foreign member",
+    reason: "a later version's state makes no list unreadable; as a filter, only the states known here are taken",
+    at: [
+      "ReservationDetail.status",
+      "ReservationSummary.status",
+      "ReservationListResponse.reservations[1].status"
+    ]
+  },
+  {
     what: "a string that is not a uri",
     reason: "format is an annotation in JSON Schema 2020-12; a url nobody here follows need not be checked",
     at: ["CyclesEvidenceRef.cycles_evidence_url"]
@@ -231,7 +240,9 @@ const compare = (pair: Pair, cases: ReadonlyArray<OpenApi.Case>): Report => {
   const disagreements: Array<string> = []
   const used = new Set<string>()
   for (const { accept, at, path, value, what } of cases) {
-    const place = `${at}: ${what}`
+    // A name that several schemas refer to may deviate in one of them alone.
+    const inPair = `${pair.spec.replace("schemas/", "")}${path}: ${what}`
+    const place = deviates.has(inPair) ? inPair : `${at}: ${what}`
     const wire = pair.adapt === undefined ? value : pair.adapt(value)
     const decoded = decode(wire)
     const deviation = deviates.has(place)

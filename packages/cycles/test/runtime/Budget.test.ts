@@ -87,7 +87,7 @@ describe("Budget.guard", () => {
         assert.strictEqual(denied.requested, 101n)
         assert.strictEqual(denied.remaining, 100n)
         assert.strictEqual(denied.scope, "tenant:acme")
-        assert.include(denied.message, "Ask for less")
+        assert.include(denied.message, "ask for 100 TOKENS or less")
       }
     }).pipe(Effect.provide(layer)))
 

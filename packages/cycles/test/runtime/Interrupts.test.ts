@@ -1,6 +1,17 @@
 import { NoLeaks, ScriptedAuthority } from "@effect-cycles/testing"
 import { assert, describe } from "@effect/vitest"
-import { Action, Amount, Budget, BudgetAuthority, CyclesError, Journal, Ledger, Reservation } from "effect-cycles"
+import {
+  Action,
+  Amount,
+  Breakdown,
+  Budget,
+  BudgetAuthority,
+  CyclesError,
+  Journal,
+  Ledger,
+  Reservation,
+  Settlement
+} from "effect-cycles"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -8,6 +19,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -32,6 +45,23 @@ type Program = (told: Told) => Effect.Effect<unknown, unknown, Budget.Budget>
 
 const request = (name: string) => ({ action: Action.make("tool.call", name), estimate: Amount.tokens(60) })
 const actual = Amount.tokens(ACTUAL)
+
+/** A guard like the others, for what is composed of several. */
+const call = (told: Told, name: string, takes = 10) =>
+  Budget.guard(request(name), function*(r) {
+    yield* Effect.sleep(takes)
+    told.returned.add(name)
+    return r.commit(actual)
+  })
+
+const allotted = (tokens: number) => ({ action: Action.make("workflow", "allotment"), estimate: Amount.tokens(tokens) })
+
+/** Something that is charged before the renewal at 100 milliseconds, something across it, and something after it. */
+const inTwoChunks = (told: Told, name: string) =>
+  Effect.andThen(
+    call(told, `${name} before`),
+    Effect.all([call(told, `${name} across`, 120), Effect.delay(call(told, `${name} after`), 130)], { concurrency: 2 })
+  )
 
 const programs = {
   "guard with a lambda": (told) =>
@@ -111,7 +141,71 @@ const programs = {
         yield* Effect.sleep(10)
         told.returned.add(name)
         return r.commit(actual)
-      }), { concurrency: 3 })
+      }), { concurrency: 3 }),
+  "allotment": (told) => Budget.allot(allotted(120), Effect.andThen(call(told, "first"), call(told, "second"))),
+  "allotment that fails": (told) =>
+    Effect.exit(Budget.allot(allotted(60), Effect.andThen(call(told, "first"), Effect.fail("boom")))),
+  "allotment that is renewed": (told) =>
+    Budget.allot({ ...allotted(240), settleEvery: 100 }, inTwoChunks(told, "inside")),
+  "allotment in another, and both are renewed": (told) => {
+    const inner = Budget.allot({ ...allotted(200), settleEvery: 100 }, inTwoChunks(told, "inner"))
+    return Budget.allot({ ...allotted(200), settleEvery: 110 }, inner)
+  },
+  "closing turn of an allotment": (told) =>
+    Budget.allot(
+      { ...allotted(120), finalReserve: Amount.tokens(60) },
+      Effect.andThen(call(told, "first"), call(told, "too much")).pipe(Budget.closing(() => call(told, "last")))
+    ),
+  "forEach with equal shares": (told) =>
+    Budget.forEach(["a", "b"], (name) => call(told, name), {
+      amount: Amount.tokens(120),
+      share: "equal",
+      concurrency: 2
+    }),
+  "all, first come": (told) =>
+    Budget.all({ a: call(told, "a"), b: call(told, "b", 20) }, {
+      amount: Amount.tokens(120),
+      share: "firstCome",
+      concurrency: 2
+    }),
+  "guardAll": (told) =>
+    Budget.guardAll({ one: request("one"), two: request("two") }, function*({ one, two }) {
+      yield* Effect.sleep(20)
+      told.returned.add("one").add("two")
+      return Settlement.all({ one: one.commit(actual), two: two.commit(actual) })
+    }),
+  "guardAll of which one is denied": () =>
+    Budget.guardAll({
+      one: request("one"),
+      two: { ...request("two"), estimate: Amount.tokens(1_001) }
+    }, ({ one, two }) => Effect.succeed(Settlement.all({ one: one.release(), two: two.release() }))).pipe(
+      Budget.catchDenied(() => Effect.void)
+    ),
+  "ladder": (told) =>
+    Budget.ladder([
+      Budget.guard({ ...request("dear"), estimate: Amount.tokens(1_001) }, (r) => Effect.succeed(r.commit(actual))),
+      call(told, "cheap")
+    ]),
+  "retry": (told) => {
+    let attempts = 0
+    return Budget.guard(request("again"), function*(r) {
+      yield* Effect.sleep(10)
+      if (++attempts === 1) return yield* Effect.fail("boom")
+      told.returned.add("again")
+      return r.commit(actual)
+    }).pipe(Budget.retry({ schedule: Schedule.spaced(20) }))
+  },
+  "race": (told) => Budget.race(call(told, "slow", 40), call(told, "fast", 20)),
+  "hedged race": (told) => Budget.race(call(told, "slow", 60), call(told, "fast", 10), { hedgeAfter: 20 }),
+  "guard that waits for budget": (told) =>
+    Effect.all([
+      Budget.guard({ ...request("large"), estimate: Amount.tokens(960) }, function*(r) {
+        yield* Effect.sleep(30)
+        told.returned.add("large")
+        return r.commit(actual)
+      }),
+      call(told, "patient").pipe(Budget.whenAvailable({ timeout: "1 second" }))
+    ], { concurrency: 2 })
 } satisfies Record<string, Program>
 
 type ProgramName = keyof typeof programs
@@ -123,10 +217,19 @@ const endsWithScope: ReadonlySet<Program> = new Set([
   programs["guarded stream"]
 ])
 
+/**
+ * How many operations a step is. Those with a ledger of their own have so many that steps of three would take minutes; what waits is
+ * interrupted at each wait all the same.
+ */
+const sizeOf = (program: Program): number => withLedger.has(program) ? 11 : 3
+const withLedger: ReadonlySet<Program> = new Set(
+  everyProgram.filter((name) => /allotment|forEach with|all, first/.test(name)).map((name) => programs[name])
+)
+
 /** Those that tell most about a script that is about a reserve, a commit, or a release. */
 const about: Record<"reserve" | "commit" | "release", ReadonlyArray<ProgramName>> = {
-  reserve: ["guard with a generator", "scoped reservation that is committed"],
-  commit: ["guard with a generator", "scoped reservation that is committed"],
+  reserve: ["guard with a generator", "scoped reservation that is committed", "allotment"],
+  commit: ["guard with a generator", "scoped reservation that is committed", "allotment"],
   release: ["guard that releases", "scoped reservation that is left to its scope"]
 }
 
@@ -141,10 +244,10 @@ const layerWith = (scripts: ScriptedAuthority.Scripts | undefined) =>
   )
 
 /** Runs a few operations of a fiber at a time and calls `onStep` before each such step, whichever fiber it belongs to. */
-const stepping = (parent: Scheduler.Scheduler, onStep: () => void): Scheduler.Scheduler => ({
+const stepping = (parent: Scheduler.Scheduler, size: number, onStep: () => void): Scheduler.Scheduler => ({
   executionMode: parent.executionMode,
-  // A step needs one operation to come back from the yield and one more to get on.
-  shouldYield: (fiber) => fiber.currentOpCount >= 3,
+  // Three at the least: a step needs one operation to come back from the yield and one more to get on.
+  shouldYield: (fiber) => fiber.currentOpCount >= size,
   makeDispatcher: () => {
     const dispatcher = parent.makeDispatcher()
     return {
@@ -192,7 +295,7 @@ const interruptAt = Effect.fnUntraced(function*(
   fiber = yield* program(told).pipe(
     Effect.forkDetach,
     Effect.provideContext(services),
-    Effect.provideService(Scheduler.Scheduler, stepping(yield* Scheduler.Scheduler, onStep)),
+    Effect.provideService(Scheduler.Scheduler, stepping(yield* Scheduler.Scheduler, sizeOf(program), onStep)),
     Effect.provideService(Metric.FiberRuntimeMetrics, {
       recordFiberStart: (context) => {
         running++
@@ -256,12 +359,22 @@ const interruptAt = Effect.fnUntraced(function*(
 
   // Each hold has ended once, by a settlement; and what was charged is what bodies returned.
   const kinds = new Map<string, Array<string>>()
-  const charged = new Set<string>()
   for (const entry of entries) {
     if (entry.reservationId === undefined) continue
     kinds.set(entry.reservationId, [...(kinds.get(entry.reservationId) ?? []), entry.kind])
-    if (entry.kind === "COMMIT") charged.add(entry.action!.name)
   }
+  const { reservations } = yield* Context.get(services, BudgetAuthority.BudgetAuthority).reservations({
+    status: "COMMITTED",
+    include: ["committed_metadata"]
+  })
+  const charged = new Set(
+    reservations.flatMap(({ action, committedMetadata }) =>
+      Option.match(Breakdown.fromMetadata(committedMetadata), {
+        onNone: () => [action.name],
+        onSome: (rows) => rows.map(({ action }) => action.name)
+      })
+    )
+  )
   for (const [id, of] of kinds) {
     assert.include(["RESERVE COMMIT", "RESERVE RELEASE"], of.join(" "), `step ${at}: reservation ${id}`)
   }
@@ -307,7 +420,21 @@ const scripts: ReadonlyArray<readonly [what: string, ReadonlyArray<ProgramName>,
   ["the reply to the release is late", about.release, { release: [delayReply(20)] }],
   ["the release is lost", about.release, { release: [loseRequest(20)] }],
   ["the reply to the release is lost", about.release, { release: [loseReply(20)] }],
-  ["everything is late", [...about.commit, "nested guards", "guarded stream"], {
+  ["the next chunk arrives late", ["allotment that is renewed"], { reserve: [delayRequest(1), delayRequest(60)] }],
+  ["the reply to the next chunk is late", ["allotment that is renewed"], { reserve: [delayReply(1), delayReply(60)] }],
+  ["replies to the next chunk are lost", ["allotment that is renewed"], {
+    reserve: [delayReply(1), loseReply(20), loseReply(20)]
+  }],
+  ["everything is late", [
+    ...about.commit,
+    "nested guards",
+    "guarded stream",
+    "allotment that is renewed",
+    "forEach with equal shares",
+    "guardAll",
+    "hedged race",
+    "guard that waits for budget"
+  ], {
     reserve: [always(delayRequest(10, delayReply(10)))],
     commit: [always(delayRequest(10, delayReply(10)))],
     release: [always(delayRequest(10, delayReply(10)))]
@@ -316,7 +443,9 @@ const scripts: ReadonlyArray<readonly [what: string, ReadonlyArray<ProgramName>,
     ...about.commit,
     "guard that releases",
     "nested guards",
-    "guards in a concurrent forEach"
+    "guards in a concurrent forEach",
+    "allotment that is renewed",
+    "guardAll"
   ], {
     reserve: [loseReply(20)],
     commit: [loseReply(20)],

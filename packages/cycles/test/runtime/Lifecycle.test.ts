@@ -1,4 +1,4 @@
-import { NoLeaks } from "@effect-cycles/testing"
+import { NoLeaks, ScriptedAuthority } from "@effect-cycles/testing"
 import { assert, describe } from "@effect/vitest"
 import {
   Action,
@@ -282,4 +282,32 @@ describe("Reservation.handOver", () => {
       const late = yield* Effect.flip(Effect.scoped(Reservation.adopt(received)))
       assert.strictEqual(late._tag, "ReservationFinalized")
     }).pipe(Effect.provide(layer())))
+
+  for (
+    const [what, behaviour] of [
+      ["whose reply is late", ScriptedAuthority.delayReply("1 second")],
+      ["whose request is late", ScriptedAuthority.delayRequest("1 second")],
+      ["whose reply is lost", ScriptedAuthority.loseReply("1 second")]
+    ] as const
+  ) {
+    NoLeaks.effect(
+      `leaves nothing behind where adopt is interrupted during an extension ${what}`,
+      () =>
+        Effect.gen(function*() {
+          const handover = yield* Effect.scoped(Effect.flatMap(Reservation.make(request), Reservation.handOver))
+          yield* (yield* ScriptedAuthority.ScriptedAuthority).on("extend", behaviour)
+          const fiber = yield* Effect.forkChild(Effect.scoped(Reservation.adopt(handover)))
+          yield* TestClock.adjust("100 millis")
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(yield* figures, [0n, 60n])
+          yield* TestClock.adjust("5 seconds")
+          assert.deepStrictEqual(yield* figures, [0n, 0n])
+        }).pipe(Effect.provide(
+          Budget.layer().pipe(
+            Layer.provideMerge(ScriptedAuthority.layer()),
+            Layer.provideMerge(ledger)
+          )
+        ))
+    )
+  }
 })

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Action, Amount, Budget, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, BudgetAuthority, CyclesError, Ledger, Reservation, Settlement } from "effect-cycles"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -29,7 +30,8 @@ const recording = () => {
       return span
     }
   })
-  return { spans, guards: () => spans.filter(({ name }) => name === "Budget.guard"), tracer }
+  const named = (name: string) => spans.filter((span) => span.name === name)
+  return { spans, named, guards: () => named("Budget.guard"), tracer }
 }
 
 const attributesOf = (span: Tracer.Span | undefined) => Object.fromEntries(span?.attributes ?? [])
@@ -79,9 +81,92 @@ describe("log annotations", () => {
       )
       assert.deepStrictEqual(off, { "cycles.action": "llm.completion gpt-4o" })
     }).pipe(Effect.provide(layer())))
+
+  it.effect("name what a scope holds, from then until the scope ends", () =>
+    Effect.gen(function*() {
+      const lines: Array<[unknown, Readonly<Record<string, unknown>>]> = []
+      const logger = Logger.layer([
+        Logger.make(({ fiber, message }) => {
+          lines.push([[message].flat()[0], fiber.getRef(References.CurrentLogAnnotations)])
+        })
+      ])
+      const id = yield* Effect.gen(function*() {
+        const id = yield* Effect.scoped(Effect.gen(function*() {
+          yield* Effect.log("before")
+          const r = yield* Reservation.make(request)
+          yield* Fiber.join(yield* Effect.forkChild(Effect.log("in a child")))
+          yield* Reservation.commit(r, Amount.tokens(5))
+          yield* Effect.log("settled")
+          return r.id
+        }))
+        yield* Effect.log("after")
+        return id
+      }).pipe(Effect.annotateLogs({ run: 7 }), Effect.provide(Layer.merge(layer(), logger)))
+      const own = {
+        run: 7,
+        "cycles.reservation_id": id,
+        "cycles.scope": scope,
+        "cycles.action": "llm.completion gpt-4o"
+      }
+      assert.deepStrictEqual(lines, [
+        ["before", { run: 7 }],
+        ["in a child", own],
+        ["settled", own],
+        ["after", { run: 7 }]
+      ])
+    }))
 })
 
 describe("spans", () => {
+  it.effect("are one for an allotment too, which says under which reservations it went on", () =>
+    Effect.gen(function*() {
+      const { guards, tracer } = recording()
+      const child = Budget.guard(
+        { ...request, estimate: Amount.tokens(5) },
+        (r) => Effect.as(Effect.sleep("20 seconds"), r.commit(Amount.tokens(5)))
+      )
+      const workflow = Action.make("workflow", "report")
+      const work = Budget.guard(
+        { ...request, estimate: Amount.tokens(1) },
+        (r) =>
+          Effect.as(
+            Budget.allot({ action: workflow, estimate: Amount.tokens(40) }, Effect.andThen(child, child)),
+            r.commit(Amount.tokens(1), r.id)
+          )
+      )
+      const fiber = yield* Effect.forkChild(Effect.withTracer(work, tracer))
+      yield* TestClock.adjust("40 seconds")
+      const id = yield* Fiber.join(fiber)
+      const [outer, allotment, ...children] = guards()
+      assert.strictEqual(attributesOf(outer)["cycles.reservation_id"], id)
+      assert.strictEqual(attributesOf(allotment)["cycles.action.name"], "report")
+      assert.strictEqual(attributesOf(allotment)["cycles.outcome"], "Committed")
+      assert.notStrictEqual(attributesOf(allotment)["cycles.reservation_id"], id)
+      assert.lengthOf(children, 2)
+      const events = allotment?._tag === "Span" && "events" in allotment ? allotment.events : []
+      assert.deepStrictEqual(Array.from(events as Array<[string]>, ([name]) => name), ["cycles.renewed"])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("are one for each reservation of several at once", () =>
+    Effect.gen(function*() {
+      const { guards, tracer } = recording()
+      const small = { ...request, estimate: Amount.tokens(5) }
+      const requests = { one: { ...small, action: Action.make("tool.call", "one") }, two: small }
+      const id = yield* Budget.guard(small, (r) =>
+        Effect.as(
+          Budget.guardAll(
+            requests,
+            ({ one, two }) => Effect.succeed(Settlement.all({ one: one.release(), two: two.commit(Amount.tokens(5)) }))
+          ),
+          r.commit(Amount.tokens(1), r.id)
+        )).pipe(Effect.withTracer(tracer))
+      assert.strictEqual(attributesOf(guards()[0])["cycles.reservation_id"], id)
+      assert.deepStrictEqual(
+        guards().map((span) => [attributesOf(span)["cycles.action.name"], attributesOf(span)["cycles.outcome"]]),
+        [["gpt-4o", "Committed"], ["one", "Released"], ["gpt-4o", "Committed"]]
+      )
+    }).pipe(Effect.provide(layer())))
+
   it.effect("are one for each guard, around its body, with what became of it", () =>
     Effect.gen(function*() {
       const { guards, spans, tracer } = recording()
@@ -150,6 +235,62 @@ describe("spans", () => {
       assert.deepStrictEqual(last(), ["Failure", "ALLOW", undefined])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("last as long as the scope of a reservation, with what became of it", () =>
+    Effect.gen(function*() {
+      const { named, spans, tracer } = recording()
+      const id = yield* Effect.scoped(Effect.gen(function*() {
+        const r = yield* Reservation.make(request)
+        yield* Effect.withSpan(Effect.void, "model call")
+        assert.strictEqual(endOf(named("Reservation.make")[0]), "Started")
+        yield* Reservation.commit(r, Amount.tokens(5))
+        return r.id
+      })).pipe(Effect.withSpan("request"), Effect.withTracer(tracer))
+      assert.deepStrictEqual(spans.map(({ name }) => name), ["request", "Reservation.make", "model call"])
+      const [outer, held, work] = spans
+      for (const inner of [held, work]) {
+        assert.strictEqual(inner?.parent._tag === "Some" ? inner.parent.value.spanId : "", outer?.spanId)
+      }
+      assert.deepStrictEqual(attributesOf(held), {
+        "cycles.action.kind": "llm.completion",
+        "cycles.action.name": "gpt-4o",
+        "cycles.reservation_id": id,
+        "cycles.scope": scope,
+        "cycles.decision": "ALLOW",
+        "cycles.outcome": "Committed"
+      })
+      assert.strictEqual(endOf(held), "Success")
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("of a reservation end as their scope does, or with the denial", () =>
+    Effect.gen(function*() {
+      const { named, tracer } = recording()
+      const traced = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.exit(Effect.withTracer(effect, tracer))
+      const last = (name = "Reservation.make") => {
+        const span = named(name).at(-1)
+        const { "cycles.decision": decision, "cycles.outcome": outcome } = attributesOf(span)
+        return [endOf(span), decision, outcome]
+      }
+      const tooMuch = Reservation.make({ ...request, estimate: Amount.tokens(101) })
+      yield* traced(Effect.scoped(Effect.gen(function*() {
+        yield* Effect.exit(tooMuch)
+        // The scope goes on, and nothing is held in it.
+        assert.deepStrictEqual(last(), ["Failure", "DENY", undefined])
+      })))
+      yield* traced(Effect.scoped(Effect.andThen(Reservation.make(request), Effect.fail("boom"))))
+      assert.deepStrictEqual(last(), ["Failure", "ALLOW", "Released"])
+      yield* traced(Effect.scoped(Reservation.make(request)))
+      assert.deepStrictEqual(last(), ["Success", "ALLOW", "Released"])
+      yield* traced(
+        Effect.scoped(Effect.gen(function*() {
+          const handover = yield* Effect.scoped(Effect.flatMap(Reservation.make(request), Reservation.handOver))
+          assert.deepStrictEqual(last(), ["Success", "ALLOW", undefined])
+          const r = yield* Reservation.adopt(handover)
+          yield* Reservation.commit(r, Amount.make(r.reserved.unit, 1))
+        }))
+      )
+      assert.deepStrictEqual(last("Reservation.adopt"), ["Success", "ALLOW", "Committed"])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("are not made where nobody looks at them", () =>
     Effect.gen(function*() {
       const outer = yield* Effect.currentSpan
@@ -157,4 +298,64 @@ describe("spans", () => {
       assert.strictEqual(inner, outer)
       assert.strictEqual(outer.attributes.size, 0)
     }).pipe(Effect.withSpan("request"), Effect.provide(layer())))
+})
+
+/** What was counted so far, by counter and attributes. */
+const counted = Effect.map(Metric.snapshot, (metrics) =>
+  Object.fromEntries(
+    metrics.flatMap(({ attributes, id, state }) =>
+      id.startsWith("cycles_") && "count" in state
+        ? [[[id, ...Object.entries(attributes ?? {}).sort().flat()].join(" "), Number(state.count)]]
+        : []
+    )
+  ))
+
+/** With counters of the test's own. */
+const counting = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))
+
+describe("counters", () => {
+  it.effect("tell of denials, by error and kind of action, and not of those in shadow mode", () =>
+    Effect.gen(function*() {
+      const tooMuch = { ...request, estimate: Amount.tokens(101) }
+      const elsewhere = { ...tooMuch, action: Action.make("tool.search", "web") }
+      const ask = (asked: Budget.Request<"TOKENS">) =>
+        Effect.exit(Budget.guard(asked, (r) => Effect.succeed(r.release())))
+      yield* ask(request)
+      yield* ask({ ...tooMuch, mode: "shadow" })
+      yield* ask({ ...tooMuch, mode: "off" })
+      yield* ask(tooMuch)
+      yield* ask(elsewhere)
+      yield* Effect.exit(Effect.scoped(Reservation.make(tooMuch)))
+      assert.deepStrictEqual(yield* counted, {
+        "cycles_shadow_decisions action_kind llm.completion decision DENY reason BUDGET_EXCEEDED": 1,
+        "cycles_denials action_kind llm.completion error BudgetExceeded": 2,
+        "cycles_denials action_kind tool.search error BudgetExceeded": 1
+      })
+    }).pipe(Effect.provide(layer()), counting))
+
+  it.effect("tell of work that ran although the authority could not be reached", () =>
+    Effect.gen(function*() {
+      const ask = (asked: Budget.Request<"TOKENS">) =>
+        Effect.exit(Budget.guard(asked, (r) => Effect.succeed(r.commit(Amount.tokens(1)))))
+      const fiber = yield* Effect.forkChild(Effect.all([
+        ask({ ...request, onUnavailable: "open" }),
+        ask({ ...request, onUnavailable: "open", mode: "off" }),
+        ask(request)
+      ]))
+      yield* TestClock.adjust("10 minutes")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(yield* counted, { "cycles_unguarded_runs action_kind llm.completion": 1 })
+    }).pipe(
+      Effect.provide(Budget.layer()),
+      Effect.provideServiceEffect(
+        BudgetAuthority.BudgetAuthority,
+        Effect.map(BudgetAuthority.BudgetAuthority, (authority) => ({
+          ...authority,
+          reserve: () => Effect.fail(new CyclesError.AuthorityUnavailable({}))
+        }))
+      ),
+      Effect.provide(layer()),
+      counting
+    ))
 })

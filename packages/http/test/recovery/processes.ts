@@ -15,8 +15,8 @@ export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acqui
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
-/** Makes one file of `child.ts` and all it needs, from the sources: nothing has to be built before. */
-export const bundle = async (folder: string): Promise<string> => {
+/** Makes one file of a program beside this one and all it needs, from the sources: nothing has to be built before. */
+export const bundle = async (folder: string, program = "child.ts"): Promise<string> => {
   const conditions = ["@effect-cycles/source", "module", "node", "import", "default"]
   await build({
     configFile: false,
@@ -25,7 +25,7 @@ export const bundle = async (folder: string): Promise<string> => {
     resolve: { conditions },
     ssr: { noExternal: true, resolve: { conditions } },
     build: {
-      ssr: "child.ts",
+      ssr: program,
       outDir: folder,
       emptyOutDir: false,
       minify: false,
@@ -37,7 +37,9 @@ export const bundle = async (folder: string): Promise<string> => {
 
 export interface Child {
   /** What it said so far. */
-  readonly lines: ReadonlyArray<{ readonly ready?: true; readonly outcome?: string; readonly log?: string }>
+  readonly lines: ReadonlyArray<
+    { readonly ready?: true; readonly outcome?: string; readonly log?: string; readonly settled?: number }
+  >
   /** Ends it with SIGKILL, in the middle of whatever it does. */
   readonly kill: Effect.Effect<NodeJS.Signals | null>
   /** Asks it to end, and gives its exit code. */
@@ -47,7 +49,7 @@ export interface Child {
 /** Starts a process, by `wrap` where it is given; it is killed at the end of the scope. */
 export const start = (
   script: string,
-  setup: Setup & { readonly spends: boolean },
+  setup: Setup & { readonly [name: string]: unknown },
   wrap: ReadonlyArray<string> = []
 ): Effect.Effect<Child, never, Scope.Scope> =>
   Effect.acquireRelease(

@@ -8,12 +8,14 @@ import type { AnyAmount, Unit } from "../../protocol/Amount.ts"
 import type { DecideReply } from "../../protocol/Decide.ts"
 import type { KnownReason } from "../../protocol/Decision.ts"
 import type { ReserveReply } from "../../protocol/Reserve.ts"
-import { DEFAULT_GRACE_PERIOD_MS, DEFAULT_OVERAGE_POLICY, DEFAULT_TTL_MS } from "../../protocol/Reserve.ts"
+import { DEFAULT_GRACE_PERIOD_MS } from "../../protocol/Reserve.ts"
 import type { BudgetRow, ReservationRow } from "../Model.ts"
 import { deadline, isOverLimit, remaining } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
 import type { BudgetChange, Command, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
+import { allowed, overageOf, termsOf, ttlOf } from "./Policies.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, nothing, refused, replay, shown } from "./Verdict.ts"
 
@@ -52,42 +54,50 @@ export const blocked = (row: BudgetRow): Refusal | undefined =>
     ? { code: "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
     : undefined
 
-const admit = (row: BudgetRow, estimate: bigint): Refusal | undefined => {
+const admit = (view: View, row: BudgetRow, estimate: bigint, now: number): Refusal | undefined => {
   const at = { scope: row.scope, unit: row.unit, requested: estimate, remaining: remaining(row) }
   const status = blocked(row)
   if (status !== undefined) return status
   if (isOverLimit(row)) return { code: "OVERDRAFT_LIMIT_EXCEEDED", ...at }
   if (row.debt > 0n && row.overdraftLimit === 0n) return { code: "DEBT_OUTSTANDING", ...at }
-  return at.remaining < estimate ? { code: "BUDGET_EXCEEDED", ...at } : undefined
+  if (at.remaining < estimate) return { code: "BUDGET_EXCEEDED", ...at }
+  return row.limits.length === 0 ? undefined : Limits.refuses(view, row, estimate, now)
 }
 
 const evaluate = (
   view: View,
   scopes: ReadonlyArray<string>,
-  estimate: AnyAmount
+  estimate: AnyAmount,
+  now: number
 ): Result.Result<ReadonlyArray<BudgetRow>, Refusal> => {
   const found = budgetsFor(view, scopes, estimate.unit)
   if (Result.isFailure(found)) return found
   for (const row of found.success) {
-    const refusal = admit(row, estimate.amount)
+    const refusal = admit(view, row, estimate.amount, now)
     if (refusal !== undefined) return Result.fail(refusal)
   }
   return found
 }
 
 const isDenial = (code: Refusal["code"]): code is Refusal["code"] & KnownReason =>
-  code !== "UNIT_MISMATCH" && code !== "INVALID_REQUEST"
+  code !== "UNIT_MISMATCH" && code !== "INVALID_REQUEST" && code !== "LIMIT_EXCEEDED"
+
+const askAgain = ({ retryAfterMs }: Refusal): { readonly retryAfterMs?: number } =>
+  retryAfterMs === undefined ? nothing : { retryAfterMs }
 
 /** Specification: operation `decide`. */
 export const decideDecide = (view: View, command: Command & { readonly _tag: "Decide" }, now: number): Verdict => {
   const { request, scopes } = command
   const again = replay(view, command, now)
   if (again !== undefined) return again
-  const evaluated = evaluate(view, scopes, request.estimate)
+  const terms = termsOf(view, command, now)
+  const evaluated = terms?.refusal === undefined
+    ? evaluate(view, scopes, request.estimate, now)
+    : Result.fail(terms.refusal)
   if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
   const reply: DecideReply = Result.isSuccess(evaluated)
-    ? { decision: "ALLOW", affectedScopes: scopes }
-    : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes }
+    ? { ...allowed(terms), affectedScopes: scopes }
+    : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes, ...askAgain(evaluated.failure) }
   return done(command, reply, undefined, now + KEEP_MS)
 }
 
@@ -97,19 +107,26 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   const again = replay(view, command, now)
   if (again !== undefined) return again
   const estimate = request.estimate
-  const evaluated = evaluate(view, scopes, estimate)
+  const terms = termsOf(view, command, now)
+  const evaluated = terms?.refusal === undefined ? evaluate(view, scopes, estimate, now) : Result.fail(terms.refusal)
   const scopePath = scopes[scopes.length - 1] ?? ""
   if (request.dryRun === true) {
     if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
     const reply: ReserveReply = Result.isSuccess(evaluated)
       ? {
-        decision: "ALLOW",
+        ...allowed(terms),
         affectedScopes: scopes,
         scopePath,
         reserved: estimate,
         ...(cause.balances ? { balances: evaluated.success.map(balanceOf) } : nothing)
       }
-      : { decision: "DENY", affectedScopes: scopes, scopePath, reasonCode: evaluated.failure.code }
+      : {
+        decision: "DENY",
+        affectedScopes: scopes,
+        scopePath,
+        reasonCode: evaluated.failure.code,
+        ...askAgain(evaluated.failure)
+      }
     return done(command, reply, undefined, now + KEEP_MS)
   }
   if (Result.isFailure(evaluated)) return refused(evaluated.failure)
@@ -117,7 +134,10 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     before,
     after: { ...before, reserved: before.reserved + estimate.amount }
   }))
-  const ttlMs = request.ttlMs ?? DEFAULT_TTL_MS
+  const windows = Limits.hold(view, evaluated.success, estimate.amount, now)
+  const policy = terms?.policy
+  const profile = view.tenant(cause.tenant)?.profile
+  const ttlMs = ttlOf(request.ttlMs, policy, profile)
   const reservation: ReservationRow = {
     id,
     tenant: cause.tenant,
@@ -128,15 +148,15 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     estimate,
     scopes,
     budgeted: evaluated.success.map((row) => row.scope),
-    overagePolicy: request.overagePolicy ?? DEFAULT_OVERAGE_POLICY,
+    overagePolicy: overageOf(request.overagePolicy, policy, evaluated.success, profile),
     createdAtMs: now,
     expiresAtMs: now + ttlMs,
     gracePeriodMs: request.gracePeriodMs ?? DEFAULT_GRACE_PERIOD_MS,
     extensions: 0,
-    maxExtensions: undefined,
-    caps: undefined,
-    policyId: undefined,
-    windows: [],
+    maxExtensions: policy?.maxExtensions ?? profile?.maxExtensions,
+    caps: terms?.caps,
+    policyId: policy?.id,
+    windows: windows.map(({ id }) => id),
     metadata: request.metadata,
     charged: undefined,
     metrics: undefined,
@@ -144,7 +164,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     finalizedAtMs: undefined
   }
   const reply: ReserveReply = {
-    decision: "ALLOW",
+    ...allowed(terms),
     reservationId: id,
     reserved: estimate,
     expiresAtMs: reservation.expiresAtMs,
@@ -156,7 +176,12 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
   return done(
     command,
     reply,
-    { kind: "RESERVE", budgets, reservation },
+    {
+      kind: "RESERVE",
+      budgets,
+      reservation,
+      counters: terms === undefined ? windows : [...windows, ...terms.counters]
+    },
     Math.max(now + KEEP_MS, deadline(reservation)),
     id
   )

@@ -10,6 +10,7 @@ import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked } from "./Admission.ts"
 import type { Command, FundOperation, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import { balanceOf } from "./Showing.ts"
 import { done, KEEP_MS, refused, replay } from "./Verdict.ts"
 
@@ -34,7 +35,11 @@ export const decideCreate = (
   return {
     _tag: "Done",
     reply: budget,
-    changes: [{ kind: "CREATE", budgets: [{ before: undefined, after: budget }] }],
+    changes: [{
+      kind: "CREATE",
+      budgets: [{ before: undefined, after: budget }],
+      counters: Limits.begin(view, undefined, budget, now)
+    }],
     record: undefined
   }
 }
@@ -47,16 +52,16 @@ export const decideUpdate = (
   command: Command & { readonly _tag: "UpdateBudget" },
   now: number
 ): Verdict => {
-  const { from, metadata, overagePolicy, overdraftLimit, scope, status, unit } = command.request
+  const { limits, request: { from, metadata, overagePolicy, overdraftLimit, reason, scope, status, unit } } = command
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
   if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit, reason: "closing is for good" })
   if (from !== undefined && before.status !== from) {
-    const reason = `the budget is ${before.status}, not ${from}`
+    const is = `the budget is ${before.status}, not ${from}`
     return refused(
       before.status === "FROZEN"
-        ? { code: "BUDGET_FROZEN", scope, unit, reason }
-        : { code: "INVALID_REQUEST", field: "status", scope, unit, reason }
+        ? { code: "BUDGET_FROZEN", scope, unit, reason: is }
+        : { code: "INVALID_REQUEST", field: "status", scope, unit, reason: is }
     )
   }
   const after: BudgetRow = {
@@ -65,14 +70,28 @@ export const decideUpdate = (
     overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit,
     overagePolicy: overagePolicy ?? before.overagePolicy,
     metadata: metadata ?? before.metadata,
+    limits: limits ?? before.limits,
     updatedAtMs: now
   }
   return {
     _tag: "Done",
     reply: after,
-    changes: [{ kind: "UPDATE", budgets: [{ before, after }], reason: command.request.reason }],
+    changes: [
+      { kind: "UPDATE", budgets: [{ before, after }], reason, counters: Limits.begin(view, before, after, now) }
+    ],
     record: undefined
   }
+}
+
+export const decideReadLimits = (
+  view: View,
+  { scope, unit }: Command & { readonly _tag: "ReadLimits" },
+  now: number
+): Verdict => {
+  const row = view.budget(scope, unit)
+  return row === undefined
+    ? noBudget(scope, unit)
+    : { _tag: "Done", reply: Limits.statesOf(view, row, now), changes: [], record: undefined }
 }
 
 /** Source: `cycles-governance-admin-v0.1.25.yaml`, operation `fundBudget`; debt first, as `cycles-protocol-v0.yaml` demands. */
@@ -101,7 +120,8 @@ export const decideFund = (view: View, command: Command & { readonly _tag: "Fund
       unit,
       requested: x,
       remaining: remaining(before),
-      reason: "a debit cannot take what is not there"
+      reason: "a debit cannot take what is not there",
+      details: { suggestion: "Debit what remains or less" }
     })
   }
   const funded = fund(before, request.operation, x, request.spent?.amount ?? 0n)

@@ -5,12 +5,13 @@
  */
 import * as Result from "effect/Result"
 import type { EventReply } from "../../protocol/Event.ts"
-import { DEFAULT_OVERAGE_POLICY } from "../../protocol/Reserve.ts"
 import * as Charge from "../Charge.ts"
 import { remaining } from "../Model.ts"
 import type { View } from "../View.ts"
 import { blocked, budgetsFor } from "./Admission.ts"
 import type { Command, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
+import { overageOf, policyOf } from "./Policies.ts"
 import { done, KEEP_SETTLED_MS, pairs, refused, replay, shown } from "./Verdict.ts"
 
 /** Specification: operation `createEvent`. Debt and an over-limit flag do not refuse what has already happened. */
@@ -19,10 +20,15 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
   const again = replay(view, command, now)
   if (again !== undefined) return again
   const { actual } = request
-  const policy = request.overagePolicy ?? DEFAULT_OVERAGE_POLICY
   const found = budgetsFor(view, scopes, actual.unit)
   if (Result.isFailure(found)) return refused(found.failure)
   const rows = found.success
+  const policy = overageOf(
+    request.overagePolicy,
+    policyOf(view, cause.tenant, scopes, now),
+    rows,
+    view.tenant(cause.tenant)?.profile
+  )
   for (const row of rows) {
     const status = blocked(row)
     if (status !== undefined) return refused(status)
@@ -35,10 +41,14 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
         remaining: remaining(row)
       })
     }
+    const limited = policy === "REJECT" ? Limits.refuses(view, row, actual.amount, now) : undefined
+    if (limited !== undefined) return refused(limited)
   }
   const charged = Charge.charge(rows, 0n, actual.amount, policy)
   if (Result.isFailure(charged)) return refused(charged.failure)
   const billed = charged.success.charged
+  const counters = Limits.charge(view, rows, billed, now)
+  if (Result.isFailure(counters)) return refused(counters.failure)
   const budgets = pairs(rows, charged.success.after)
   const reply: EventReply = {
     status: "APPLIED",
@@ -46,5 +56,6 @@ export const decideEvent = (view: View, command: Command & { readonly _tag: "Eve
     ...(billed < actual.amount ? { charged: { unit: actual.unit, amount: billed } } : undefined),
     ...shown(cause, budgets)
   }
-  return done(command, reply, { kind: "EVENT", budgets, eventId: id }, now + KEEP_SETTLED_MS)
+  const change = { kind: "EVENT", budgets, eventId: id, counters: counters.success } as const
+  return done(command, reply, change, now + KEEP_SETTLED_MS)
 }

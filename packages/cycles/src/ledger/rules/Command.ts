@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { AnyAmount, Unit } from "../../protocol/Amount.ts"
+import type { AnyAmount, SignedAmount, Unit } from "../../protocol/Amount.ts"
 import type { DecideRequest } from "../../protocol/Decide.ts"
 import type { EventRequest } from "../../protocol/Event.ts"
 import type { ExtendRequest } from "../../protocol/Extend.ts"
@@ -24,14 +24,64 @@ import type {
   EntryKind,
   IdempotencyRow,
   LedgerEvent,
+  Limit,
+  PolicyRow,
   RecordKey,
   Reply,
   ReservationRow,
-  TenantProfile
+  TenantProfile,
+  Window
 } from "../Model.ts"
 import type { Permission } from "../Permission.ts"
+import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { Order } from "./Order.ts"
+
+/**
+ * A limit to put on a budget: how much may be taken within a window of time. All amounts are in the budget's unit.
+ *
+ * - `id`: names it within the budget, 1 to 64 letters, digits, `_`, `.` or `-`
+ * - `window`: see `Window`; a rolling one is 1 minute to 366 days long
+ * - `amount`: more than 0
+ * - `rollover`: how much of what a calendar window leaves unused is added to the next one, at most; no more than `amount`, and
+ *   nothing when not given. What was carried over is used first, and ends with the window it was carried into
+ *
+ * A limit counts from the moment it is added. One whose amount or rollover changes goes on counting; one whose window changes
+ * begins anew.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitOptions {
+  readonly id: string
+  readonly window: Window
+  readonly amount: AnyAmount
+  readonly rollover?: AnyAmount | undefined
+}
+
+/**
+ * Where a limit stands: `remaining = amount + carriedOver − used − held`. Times are Unix milliseconds.
+ *
+ * - `used`: what was charged to holds taken in the window, and to events in it
+ * - `held`: what open holds taken in the window may still use
+ * - `remaining`: what new holds may take; negative after charges above their estimates
+ * - `startMs`: where the window begins now
+ * - `reopensAtMs`: where a calendar window ends, or when a rolling one forgets the oldest of what it counts, if it counts anything
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitState {
+  readonly id: string
+  readonly window: Window
+  readonly amount: AnyAmount
+  readonly used: AnyAmount
+  readonly held: AnyAmount
+  readonly carriedOver: AnyAmount
+  readonly remaining: SignedAmount<Unit>
+  readonly startMs: number
+  readonly reopensAtMs: number | undefined
+}
 
 /**
  * A budget to open: an allocation on a scope. Its unit is the allocation's.
@@ -41,6 +91,7 @@ import type { Order } from "./Order.ts"
  * - `status`: ACTIVE when not given
  * - `overagePolicy`: of holds on this budget that name none; the tenant's when not given
  * - `metadata`: free, never looked into
+ * - `limits`: how much of it may be taken within windows of time, at most 16; none when not given
  *
  * @category models
  * @since 0.1.0
@@ -52,11 +103,12 @@ export interface BudgetOptions {
   readonly status?: BudgetStatus | undefined
   readonly overagePolicy?: OveragePolicy | undefined
   readonly metadata?: JsonObject | undefined
+  readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
 
 /**
- * A change to a budget that moves no money: its status (a closed one stays closed), its overdraft limit, its overage policy or its
- * metadata.
+ * A change to a budget that moves no money: its status (a closed one stays closed), its overdraft limit, its overage policy, its
+ * metadata, or its limits, which take the place of all it had.
  *
  * - `from`: the status it must have for this, when that matters
  * - `reason`: kept with the entry and the act, at most 512 characters
@@ -73,6 +125,7 @@ export interface UpdateRequest {
   readonly overdraftLimit?: AnyAmount | undefined
   readonly overagePolicy?: OveragePolicy | undefined
   readonly metadata?: JsonObject | undefined
+  readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
 
 /**
@@ -169,7 +222,16 @@ export type Command =
   | Remembered & { readonly _tag: "Fund"; readonly request: FundRequest }
   | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
   | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
-  | { readonly _tag: "UpdateBudget"; readonly cause: Cause; readonly request: UpdateRequest }
+  | {
+    readonly _tag: "UpdateBudget"
+    readonly cause: Cause
+    readonly request: UpdateRequest
+    readonly limits: ReadonlyArray<Limit> | undefined
+  }
+  | { readonly _tag: "ReadLimits"; readonly cause: Cause; readonly scope: string; readonly unit: Unit }
+  | { readonly _tag: "CreatePolicy"; readonly cause: Cause; readonly policy: PolicyRow }
+  | { readonly _tag: "UpdatePolicy"; readonly cause: Cause; readonly id: string; readonly change: PolicyChange }
+  | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
   | { readonly _tag: "Govern"; readonly cause: Cause; readonly order: Order }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
 
@@ -236,7 +298,15 @@ export interface Change {
 export type Verdict =
   | {
     readonly _tag: "Done"
-    readonly reply: Reply | ReservationRecord | BudgetRow | TenantProfile | ApiKeyRow | undefined
+    readonly reply:
+      | Reply
+      | ReservationRecord
+      | BudgetRow
+      | ReadonlyArray<LimitState>
+      | PolicyRow
+      | TenantProfile
+      | ApiKeyRow
+      | undefined
     readonly changes: ReadonlyArray<Change>
     readonly record: IdempotencyRow | undefined
   }

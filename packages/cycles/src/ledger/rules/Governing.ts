@@ -13,6 +13,7 @@ import {
   documentOf
 } from "./ApiKeys.ts"
 import type { Change, Command, Deed, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import {
   decideCreateTenant,
   decideReadTenant,
@@ -31,7 +32,9 @@ export const keysOfOrder = ({ cause, order }: Govern, view: View, missing: Missi
       if (typeof order.settings.parent === "string") keysOfParents(order.settings.parent, view, missing)
       return
     case "SetTenantStatus":
-      if (order.status === "CLOSED") missing.whole(cause.tenant)
+      if (order.status !== "CLOSED") return
+      missing.whole(cause.tenant)
+      for (const row of view.whole(cause.tenant)?.open ?? none) Limits.wantHeld(row, missing)
       return
     case "CreateApiKey":
       missing.document(documentOf(cause, order.key.id))
@@ -95,5 +98,7 @@ export const audited = (verdict: Verdict, deed: Deed): Verdict => {
     return { ...verdict, changes: [...changes, act] }
   }
   const last = changes[changes.length - 1]
-  return last === undefined ? verdict : { ...verdict, changes: [...changes.slice(0, -1), { ...last, act: deed }] }
+  return last === undefined
+    ? verdict
+    : { ...verdict, changes: [...changes.slice(0, -1), { ...last, act: last.act ?? deed }] }
 }

@@ -11,6 +11,7 @@ import type { BudgetRow, ReservationRow } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { View } from "../View.ts"
 import type { BudgetChange, Change, Command, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import { balanceOf, owned } from "./Showing.ts"
 import { done, KEEP_MS, KEEP_SETTLED_MS, nothing, pairs, refused, replay, shown } from "./Verdict.ts"
 
@@ -25,7 +26,8 @@ import { done, KEEP_MS, KEEP_SETTLED_MS, nothing, pairs, refused, replay, shown 
 export const expire = (view: View, row: ReservationRow): Change => ({
   kind: "EXPIRE",
   budgets: giveBack(view, row),
-  reservation: { ...row, status: "EXPIRED" }
+  reservation: { ...row, status: "EXPIRED" },
+  counters: Limits.giveBack(view, row)
 })
 
 /** A reservation that can still be changed, or why not. */
@@ -81,12 +83,15 @@ export const decideCommit = (view: View, command: Command & { readonly _tag: "Co
       unit,
       requested: actual.amount,
       remaining: held,
-      reason: "more was used than reserved, and the overage policy is REJECT"
+      reason: "more was used than reserved, and the overage policy is REJECT",
+      details: { suggestion: `Commit ${held} ${unit} or less, or reserve under another overage policy` }
     })
   }
   const charged = Charge.charge(rows, held, actual.amount, row.overagePolicy)
   if (Result.isFailure(charged)) return refused(charged.failure)
   const billed = charged.success.charged
+  const counters = Limits.settle(view, row, billed)
+  if (Result.isFailure(counters)) return refused(counters.failure)
   const budgets = pairs(rows, charged.success.after)
   const reply: CommitReply = {
     status: "COMMITTED",
@@ -102,7 +107,13 @@ export const decideCommit = (view: View, command: Command & { readonly _tag: "Co
     committedMetadata: request.metadata,
     finalizedAtMs: now
   }
-  return done(command, reply, { kind: "COMMIT", budgets, reservation }, now + KEEP_SETTLED_MS, id)
+  return done(
+    command,
+    reply,
+    { kind: "COMMIT", budgets, reservation, counters: counters.success },
+    now + KEEP_SETTLED_MS,
+    id
+  )
 }
 
 /** Specification: operation `releaseReservation`. */
@@ -122,7 +133,8 @@ export const decideRelease = (view: View, command: Command & { readonly _tag: "R
     ...shown(cause, budgets)
   }
   const reservation: ReservationRow = { ...row, status: "RELEASED", finalizedAtMs: now }
-  const change: Change = { kind: "RELEASE", budgets, reservation, reason: command.request.reason }
+  const counters = Limits.giveBack(view, row)
+  const change: Change = { kind: "RELEASE", budgets, reservation, counters, reason: command.request.reason }
   return done(command, reply, change, now + KEEP_SETTLED_MS, id)
 }
 
@@ -139,7 +151,7 @@ export const decideExtend = (view: View, command: Command & { readonly _tag: "Ex
   if (now > row.expiresAtMs) {
     return refused({ code: "RESERVATION_EXPIRED", reason: `its lease ended at ${row.expiresAtMs}` })
   }
-  if (row.extensions >= maxExtensions) {
+  if (row.extensions >= (row.maxExtensions ?? maxExtensions)) {
     return refused({ code: "MAX_EXTENSIONS_EXCEEDED", reason: `it was extended ${row.extensions} times` })
   }
   const expiresAtMs = row.expiresAtMs + request.extendByMs

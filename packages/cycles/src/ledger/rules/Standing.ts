@@ -52,6 +52,13 @@ const pathOf = (view: View, command: Command): string | undefined => {
       return command.request.scope
     case "CreateBudget":
       return command.budget.scope
+    case "ReadLimits":
+      return command.scope
+    case "CreatePolicy":
+      return command.policy.scopePattern
+    case "UpdatePolicy":
+    case "DeletePolicy":
+      return view.policiesOf(command.cause.tenant).find(({ id }) => id === command.id)?.scopePattern
     case "Govern":
       return command.order._tag === "ReadBudget" ? command.order.scope : undefined
     case "Sweep":
@@ -136,6 +143,9 @@ const closed = (view: View, command: Command, now: number): Verdict | undefined 
     case "Fund":
     case "CreateBudget":
     case "UpdateBudget":
+    case "CreatePolicy":
+    case "UpdatePolicy":
+    case "DeletePolicy":
       return refused(tenantClosed)
     case "Govern":
       switch (command.order._tag) {
@@ -148,6 +158,7 @@ const closed = (view: View, command: Command, now: number): Verdict | undefined 
           return undefined
       }
     case "Read":
+    case "ReadLimits":
     case "Sweep":
       return undefined
   }

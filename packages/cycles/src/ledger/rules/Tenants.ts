@@ -3,10 +3,11 @@
  *
  * @internal
  */
-import type { BudgetRow, TenantProfile } from "../Model.ts"
+import type { BudgetRow, CounterRow, TenantProfile } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { Missing, View } from "../View.ts"
 import type { Change, Command, Happening, Verdict } from "./Command.ts"
+import * as Limits from "./Limits.ts"
 import type { Order, TenantSettings } from "./Order.ts"
 import { refused } from "./Verdict.ts"
 
@@ -185,9 +186,12 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   if (whole === undefined) throw new Error(`what ${tenant} has was not loaded`)
   const changes: Array<Change> = []
   const budgets = new Map(whole.budgets.map((row) => [`${row.scope} ${row.unit}`, row]))
+  const counters = new Map<string, CounterRow>()
   const drained = new Map<string, bigint>()
   for (const row of whole.open) {
     const { amount, unit } = row.estimate
+    const held = Limits.giveBack({ counter: (of, id) => counters.get(id) ?? view.counter(of, id) }, row)
+    for (const counter of held) counters.set(counter.id, counter)
     changes.push({
       kind: "RELEASE",
       reason: TENANT_CLOSED,
@@ -201,6 +205,7 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
         return { before, after }
       }),
       reservation: { ...row, status: "RELEASED", finalizedAtMs: now },
+      counters: held,
       act: {
         operation: "reservation.released_via_tenant_cascade",
         resourceType: "reservation",

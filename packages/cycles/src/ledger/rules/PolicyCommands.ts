@@ -1,0 +1,81 @@
+/**
+ * Policies themselves: creating, changing and deleting them. They bind from the next hold on; holds already taken keep theirs.
+ *
+ * @internal
+ */
+import type { PolicyRow } from "../Model.ts"
+import * as PolicyShape from "../PolicyShape.ts"
+import type { View } from "../View.ts"
+import type { Change, Command, Verdict } from "./Command.ts"
+import { none, refused } from "./Verdict.ts"
+
+const own = (view: View, tenant: string, id: string): PolicyRow | undefined =>
+  view.policiesOf(tenant).find((policy) => policy.id === id)
+
+const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined =>
+  view.policiesOf(tenant).some((policy) => policy.name === name && policy.id !== id)
+    ? refused({
+      code: "INVALID_REQUEST",
+      field: "name",
+      reason: `there is already a policy named "${name}"`
+    })
+    : undefined
+
+const noPolicy = (id: string): Verdict => refused({ code: "NOT_FOUND", reason: `there is no policy ${id}` })
+
+/** Specification: operation `createPolicy`. */
+export const decideCreatePolicy = (
+  view: View,
+  command: Command & { readonly _tag: "CreatePolicy" },
+  now: number
+): Verdict => {
+  const policy: PolicyRow = { ...command.policy, createdAtMs: now, updatedAtMs: now }
+  // The id was chosen with the command: what has it already was made by this very command, run again.
+  const made = own(view, policy.tenant, policy.id)
+  if (made !== undefined) return { _tag: "Done", reply: made, changes: none, record: undefined }
+  return taken(view, policy) ?? done(policy, { documents: [policy], ...noted("create", policy, {}) })
+}
+
+/** Specification: operation `updatePolicy`. */
+export const decideUpdatePolicy = (
+  view: View,
+  command: Command & { readonly _tag: "UpdatePolicy" },
+  now: number
+): Verdict => {
+  const { cause, change, id } = command
+  const before = own(view, cause.tenant, id)
+  if (before === undefined) return noPolicy(id)
+  const policy: PolicyRow = { ...PolicyShape.changed(before, change), updatedAtMs: now }
+  const flaw = PolicyShape.flawed(policy)
+  if (flaw !== undefined) return refused(flaw)
+  const fields = Object.entries(change).filter(([, value]) => value !== undefined).map(([field]) => field)
+  return taken(view, policy) ??
+    done(policy, { documents: [policy], ...noted("update", policy, { changed_fields: fields }) })
+}
+
+/** Its events and acts go by the names of the operations beside it; the specification's only way to end one is DISABLED. */
+export const decideDeletePolicy = (view: View, command: Command & { readonly _tag: "DeletePolicy" }): Verdict => {
+  const { cause: { tenant }, id } = command
+  const policy = own(view, tenant, id)
+  if (policy === undefined) return noPolicy(id)
+  return done(policy, { removed: [{ tenant, kind: "policy", id }], ...noted("delete", policy, {}) })
+}
+
+const done = (policy: PolicyRow, change: Omit<Change, "kind" | "budgets">): Verdict => ({
+  _tag: "Done",
+  reply: policy,
+  changes: [{ kind: undefined, budgets: none, ...change }],
+  record: undefined
+})
+
+const noted = (
+  what: "create" | "update" | "delete",
+  { id, name, scopePattern }: PolicyRow,
+  more: { readonly changed_fields?: ReadonlyArray<string> }
+): Pick<Change, "events" | "act"> => {
+  const details = { policy_id: id, name, scope_pattern: scopePattern, ...more }
+  return {
+    events: [{ type: `policy.${what}d`, details }],
+    act: { operation: `${what}Policy`, resourceType: "policy", resourceId: id, details }
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The statements of the lists: pages in the order of an index, of one tenant alone.
+ *
+ * @internal
+ */
+import type { Page } from "effect-cycles/ledger/LedgerStore"
+import type { BalancesQuery } from "effect-cycles/protocol/Balance"
+import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
+import { levels } from "effect-cycles/protocol/Subject"
+import { integer, plain } from "./Parameters.ts"
+import type { Statement } from "./Session.ts"
+import { quoted } from "./Tables.ts"
+
+/** Collects the parameters of a statement as its text is put together. */
+class Text {
+  readonly params: Array<string> = []
+
+  text(value: string): string {
+    return `$${this.params.push(value)}::text`
+  }
+
+  integer(value: string | number): string {
+    return `$${this.params.push(typeof value === "number" ? integer(Math.trunc(value)) : value)}::bigint`
+  }
+}
+
+/** Written into the statement, since its plan depends on it. */
+const limitOf = (limit: number): string => integer(Math.max(0, Math.trunc(limit)))
+
+/** Conditions for every segment asked for, wherever in the path; that of the tenant is true of all its rows, or of none. */
+const segments = (text: Text, tenant: string, query: Pick<BalancesQuery, (typeof levels)[number]>): Array<string> =>
+  levels.flatMap((level) => {
+    const value = query[level]
+    if (value === undefined || (level === "tenant" && value === tenant)) return []
+    return [`position(${text.text(plain(`/${level}:${value}/`))} IN '/' || scope || '/') > 0`]
+  })
+
+export const budgets = (schema: string, tenant: string, query: BalancesQuery, page: Page): Statement => {
+  const text = new Text()
+  const where = [`tenant = ${text.text(tenant)}`, ...segments(text, tenant, query)]
+  if (page.after !== undefined) {
+    where.push(`(scope, unit) > (${text.text(plain(page.after[0]))}, ${text.text(plain(page.after[1]))})`)
+  }
+  return {
+    sql: `SELECT data FROM ${quoted(schema)}.budgets WHERE ${where.join(" AND ")}
+      ORDER BY scope, unit LIMIT ${limitOf(page.limit)}`,
+    params: text.params
+  }
+}
+
+type SortBy = NonNullable<ReservationsQuery["sortBy"]>
+
+const columns: { readonly [S in SortBy]: { readonly name: string; readonly isNumber: boolean } } = {
+  reservation_id: { name: "id", isNumber: false },
+  // The same for every row of a tenant: the ties decide.
+  tenant: { name: "tenant", isNumber: false },
+  scope_path: { name: "scope", isNumber: false },
+  status: { name: "status", isNumber: false },
+  reserved: { name: "reserved", isNumber: true },
+  created_at_ms: { name: "created_at", isNumber: true },
+  expires_at_ms: { name: "expires_at", isNumber: true }
+}
+
+const between = (
+  text: Text,
+  column: string,
+  from: number | undefined,
+  to: number | undefined
+): ReadonlyArray<string> => [
+  ...(from === undefined ? [] : [`${column} >= ${text.integer(Math.ceil(from))}`]),
+  ...(to === undefined ? [] : [`${column} <= ${text.integer(Math.floor(to))}`])
+]
+
+/** A position in the list that stands for nothing there is, as a cursor somebody made up may hold. */
+const isNowhere = (value: string): boolean => !/^\d{1,20}$/.test(value) || BigInt(value) > 9_223_372_036_854_775_807n
+
+/** A page of a tenant's reservations, or `undefined` where it is known to be empty. */
+export const reservations = (
+  schema: string,
+  tenant: string,
+  query: ReservationsQuery,
+  page: Page
+): Statement | undefined => {
+  const text = new Text()
+  const sortBy = query.sortBy ?? "created_at_ms"
+  const { isNumber, name: column } = columns[sortBy]
+  // With the same value everywhere, or a different one everywhere, there are no groups of equal ones.
+  const descending = query.sortDir !== "asc" && sortBy !== "tenant"
+  if (isNumber && page.after !== undefined && isNowhere(page.after[0])) return undefined
+  const after = page.after === undefined
+    ? undefined
+    : {
+      value: isNumber ? text.integer(page.after[0]) : text.text(plain(page.after[0])),
+      id: text.text(plain(page.after[1]))
+    }
+
+  const own = text.text(tenant)
+  const filters = [
+    ...segments(text, tenant, query),
+    ...between(text, "created_at", query.createdFromMs, query.createdToMs),
+    ...between(text, "expires_at", query.expiresFromMs, query.expiresToMs)
+  ]
+  const isFinalized = query.finalizedFromMs !== undefined || query.finalizedToMs !== undefined
+  // What ended or expired by a time began before it: the index of creation times then has an end.
+  for (const to of [query.finalizedToMs, query.expiresToMs]) {
+    if (to !== undefined) filters.push(`created_at <= ${text.integer(Math.floor(to))}`)
+  }
+  if (query.idempotencyKey !== undefined) {
+    filters.push(`idempotency_key = ${text.text(plain(query.idempotencyKey))}`)
+  }
+  const limit = limitOf(page.limit)
+  const order = `ORDER BY ${column}${descending ? " DESC" : ""}, id`
+  const passed = (value: string, id: string): string =>
+    after === undefined
+      ? "true"
+      : descending
+      ? `(${value} < ${after.value} OR (${value} = ${after.value} AND ${id} > ${after.id}))`
+      : `(${value}, ${id}) > (${after.value}, ${after.id})`
+
+  const parts: Array<string> = []
+  if ((query.status === undefined || query.status === "ACTIVE") && !isFinalized) {
+    // All open ones of a tenant are looked at: there are few.
+    const where = [...filters, passed(column, "id")].join(" AND ")
+    parts.push(
+      `SELECT * FROM (
+        SELECT id, tenant, scope, idempotency_key, reserved, created_at, expires_at, data,
+          'ACTIVE'::text COLLATE "C" AS status
+        FROM ${quoted(schema)}.open_reservations WHERE tenant = ${own}
+      ) open WHERE ${where} ${order} LIMIT ${limit}`
+    )
+  }
+  if (query.status !== "ACTIVE") {
+    const ended = `${quoted(schema)}.ended_reservations`
+    const where = [
+      `tenant = ${own}`,
+      ...filters,
+      ...(query.status === undefined ? [] : [`status = ${text.text(query.status)}`]),
+      ...between(text, "finalized_at", query.finalizedFromMs, query.finalizedToMs)
+    ].join(" AND ")
+    const all = "id, tenant, scope, idempotency_key, reserved, created_at, expires_at, data, status"
+    if (query.idempotencyKey !== undefined) {
+      // Found by its key first, whatever the order: what `OFFSET 0` fences off is not planned together with it.
+      parts.push(
+        `SELECT * FROM (SELECT ${all} FROM ${ended} WHERE ${where} OFFSET 0) keyed
+          WHERE ${passed(column, "id")} ${order} LIMIT ${limit}`
+      )
+    } else if (descending) {
+      // Down the index from value to value, and up within each: ties are by id, ascending, in either direction.
+      const from = after === undefined ? "" : ` AND ${column} <= ${after.value}`
+      parts.push(
+        `SELECT page.* FROM (
+          WITH RECURSIVE steps(at) AS (
+            (SELECT ${column} FROM ${ended} WHERE ${where}${from} ORDER BY ${column} DESC LIMIT 1)
+            UNION ALL
+            SELECT (SELECT ${column} FROM ${ended} WHERE ${where} AND ${column} < steps.at ORDER BY ${column} DESC LIMIT 1)
+            FROM steps WHERE steps.at IS NOT NULL
+          )
+          SELECT rows.* FROM steps CROSS JOIN LATERAL (
+            SELECT ${all} FROM ${ended} WHERE ${where} AND ${column} = steps.at
+              AND ${after === undefined ? "true" : `(steps.at < ${after.value} OR id > ${after.id})`}
+            ORDER BY id LIMIT ${limit}
+          ) rows WHERE steps.at IS NOT NULL LIMIT ${limit}
+        ) page`
+      )
+    } else {
+      parts.push(`SELECT ${all} FROM ${ended} WHERE ${where} AND ${passed(column, "id")} ${order} LIMIT ${limit}`)
+    }
+  }
+  if (parts.length === 0) return undefined
+  const union = parts.map((part) => `SELECT id, ${column} AS at, data FROM (${part}) part`)
+  return {
+    sql: `SELECT data FROM (${union.join(" UNION ALL ")}) found ORDER BY at${
+      descending ? " DESC" : ""
+    }, id LIMIT ${limit}`,
+    params: text.params
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Brings the tables of a schema to the version this package works on.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { fromSqlError, PostgresError } from "./PostgresError.ts"
+import type { Row, Session } from "./Session.ts"
+import { COMMIT, rowsOf, statement } from "./Session.ts"
+import { migrations, quoted } from "./Tables.ts"
+
+const failed = (reason: "SchemaNewer" | "Unsuitable", detail: string): PostgresError =>
+  new PostgresError({ reason, detail })
+
+/** Sends statements in one round trip and gives the rows of each, or fails with the first error. */
+const ask = (
+  session: Session,
+  statements: ReadonlyArray<readonly [sql: string, ...params: ReadonlyArray<unknown>]>
+): Effect.Effect<ReadonlyArray<ReadonlyArray<Row>>, PostgresError> =>
+  Effect.flatMap(
+    session.send(statements.map(([sql, ...params]) => statement(sql, ...params))),
+    (answers) => Effect.mapError(Effect.fromResult(rowsOf(answers)), fromSqlError)
+  )
+
+/** The version the tables are at: 0 where there are none. */
+const versionOf = Effect.fnUntraced(
+  function*(session: Session, schema: string): Effect.fn.Return<number, PostgresError> {
+    const table = `${quoted(schema)}.migrations`
+    const [[found] = []] = yield* ask(session, [["SELECT to_regclass($1::text) IS NOT NULL", table]])
+    if (found?.[0] !== true) return 0
+    const [[newest] = []] = yield* ask(session, [[`SELECT coalesce(max(version), 0)::float8 FROM ${table}`]])
+    return Number(newest?.[0])
+  }
+)
+
+/**
+ * Checks the database and runs the migrations that are missing, one process at a time. Where the tables are there already, the
+ * user needs no right to make any.
+ */
+export const migrate = Effect.fnUntraced(function*(
+  session: Session,
+  schema: string
+): Effect.fn.Return<void, PostgresError> {
+  const steps = migrations(schema)
+  const isCurrent = (version: number): Effect.Effect<boolean, PostgresError> =>
+    version > steps.length
+      ? Effect.fail(
+        failed("SchemaNewer", `The tables are at version ${version}, and this package knows ${steps.length}`)
+      )
+      : Effect.succeed(version === steps.length)
+
+  const [[encoding] = []] = yield* ask(session, [["SELECT current_setting('server_encoding')"]])
+  if (encoding?.[0] !== "UTF8") {
+    return yield* Effect.fail(
+      failed("Unsuitable", `The database is encoded in ${String(encoding?.[0])}; a ledger needs one in UTF8`)
+    )
+  }
+  if (yield* isCurrent(yield* versionOf(session, schema))) return
+
+  yield* ask(session, [
+    ["BEGIN"],
+    ["SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", `effect-cycles ${schema}`]
+  ])
+  // Another process may have been quicker.
+  const version = yield* versionOf(session, schema)
+  if (!(yield* isCurrent(version))) {
+    const s = quoted(schema)
+    if (version === 0) {
+      yield* ask(session, [
+        [`CREATE SCHEMA IF NOT EXISTS ${s}`],
+        [`CREATE TABLE ${s}.migrations (
+            version integer PRIMARY KEY,
+            applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+          )`]
+      ])
+    }
+    for (let next = version; next < steps.length; next++) {
+      yield* ask(session, [
+        ...steps[next]!.map((sql) => [sql] as const),
+        [`INSERT INTO ${s}.migrations (version) VALUES ($1::integer)`, next + 1]
+      ])
+    }
+  }
+  const [committed] = yield* session.send([statement(COMMIT)])
+  if (committed === undefined || Result.isFailure(committed) || committed.success.command !== "COMMIT") {
+    const error = committed !== undefined && Result.isFailure(committed) ? committed.failure : undefined
+    return yield* Effect.fail(
+      error === undefined
+        ? new PostgresError({ reason: "Failed", detail: "The migration was rolled back" })
+        : fromSqlError(error)
+    )
+  }
+})

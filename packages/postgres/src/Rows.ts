@@ -1,0 +1,304 @@
+/**
+ * Which statements load some keys into a view, and which write what changed.
+ *
+ * @internal
+ */
+import type {
+  ApiKeyRow,
+  Document,
+  IdempotencyRow,
+  PolicyRow,
+  ReservationRow,
+  TenantRow
+} from "effect-cycles/ledger/Model"
+import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
+import * as RowJson from "effect-cycles/ledger/RowJson"
+import type { Keys, View, Writes } from "effect-cycles/ledger/View"
+import { booleans, integer, integers, plain, texts } from "./Parameters.ts"
+import type { Row, Statement } from "./Session.ts"
+import { statement } from "./Session.ts"
+import type { Statements } from "./Tables.ts"
+
+/** A statement, and what becomes of its rows. */
+export interface Loading {
+  readonly statement: Statement
+  readonly take: (rows: ReadonlyArray<Row>) => void
+}
+
+const group = <A>(rows: ReadonlyArray<Row>, decode: (text: string) => A): ReadonlyMap<string, ReadonlyArray<A>> => {
+  const groups = new Map<string, Array<A>>()
+  for (const [key, data] of rows) {
+    const of = groups.get(String(key))
+    if (of === undefined) groups.set(String(key), [decode(String(data))])
+    else of.push(decode(String(data)))
+  }
+  return groups
+}
+
+const policyOf = (text: string): PolicyRow => {
+  const document = RowJson.document.decode(text)
+  if (document._tag !== "policy") throw new TypeError(`A ${document._tag} stands where a policy should`)
+  return document
+}
+
+const apiKeyOf = (text: string): ApiKeyRow => {
+  const document = RowJson.document.decode(text)
+  if (document._tag !== "api_key") throw new TypeError(`A ${document._tag} stands where an API key should`)
+  return document
+}
+
+const dataOf = <A>(rows: ReadonlyArray<Row> | undefined, decode: (text: string) => A): ReadonlyArray<A> =>
+  (rows ?? []).map((row) => decode(String(row[0])))
+
+/**
+ * What to send to load the keys. The tenants' own rows were read when they were locked. `taken` is called once every answer is
+ * there, in the statements' order.
+ */
+export const loadings = (
+  sql: Statements,
+  keys: Keys,
+  view: View,
+  locked: ReadonlyMap<string, TenantRow>,
+  now: number
+): ReadonlyArray<Loading> => {
+  const all: Array<Loading> = []
+  const none = () => {}
+  if (keys.tenants.length > 0) {
+    const names = texts(keys.tenants)
+    let rows = locked
+    let due: ReadonlyMap<string, ReadonlyArray<ReservationRow>> = new Map()
+    const others = keys.tenants.filter((tenant) => !locked.has(tenant))
+    if (others.length > 0) {
+      all.push({
+        statement: statement(sql.tenants, texts(others)),
+        take: (found) => {
+          rows = new Map([
+            ...locked,
+            ...found.map((row) => [String(row[0]), RowJson.tenant.decode(String(row[1]))] as const)
+          ])
+        }
+      })
+    }
+    all.push({
+      statement: statement(sql.due, names, integer(now)),
+      take: (found) => {
+        due = group(found, RowJson.reservation.decode)
+      }
+    }, {
+      statement: statement(sql.policies, names),
+      take: (found) => {
+        const policies = group(found, policyOf)
+        for (const tenant of keys.tenants) {
+          view.loadedTenant(rows.get(tenant) ?? emptyTenant(tenant), due.get(tenant) ?? [], policies.get(tenant) ?? [])
+        }
+      }
+    })
+  }
+  for (const tenant of keys.wholes) {
+    let budgets: ReadonlyArray<Row> | undefined
+    let open: ReadonlyArray<Row> | undefined
+    all.push(
+      {
+        statement: statement(sql.budgetsOfTenant, tenant),
+        take: (found) => {
+          budgets = found
+        }
+      },
+      {
+        statement: statement(sql.openOfTenant, tenant),
+        take: (found) => {
+          open = found
+        }
+      },
+      {
+        statement: statement(sql.apiKeysOfTenant, tenant),
+        take: (found) =>
+          view.loadedWhole(tenant, {
+            budgets: dataOf(budgets, RowJson.budget.decode),
+            open: dataOf(open, RowJson.reservation.decode),
+            apiKeys: dataOf(found, apiKeyOf)
+          })
+      }
+    )
+  }
+  if (keys.scopes.length > 0) {
+    all.push({
+      statement: statement(sql.budgets, texts(keys.scopes)),
+      take: (found) => {
+        const budgets = group(found, RowJson.budget.decode)
+        for (const scope of keys.scopes) view.loadedScope(scope, budgets.get(scope) ?? [])
+      }
+    })
+  }
+  if (keys.reservations.length > 0) {
+    all.push({
+      statement: statement(sql.reservations, texts(keys.reservations.map(plain))),
+      take: (found) => {
+        const rows = new Map(found.map(([id, data]) => [id, RowJson.reservation.decode(String(data))]))
+        for (const id of keys.reservations) view.loadedReservation(id, rows.get(plain(id)))
+      }
+    })
+  }
+  if (keys.records.length > 0) {
+    all.push({
+      statement: statement(sql.records, texts(keys.records.map(({ id }) => plain(id)))),
+      take: (found) => {
+        const rows = new Map(found.map(([id, data]) => [id, RowJson.record.decode(String(data))]))
+        for (const key of keys.records) view.loadedRecord(key, rows.get(plain(key.id)))
+      }
+    })
+  }
+  if (keys.counters.length > 0) {
+    all.push({
+      statement: statement(
+        sql.counters,
+        texts(keys.counters.map(({ tenant }) => tenant)),
+        texts(keys.counters.map(({ id }) => plain(id)))
+      ),
+      take: (found) => {
+        const rows = new Map(
+          found.map(([tenant, id, data]) => [`${String(tenant)} ${String(id)}`, RowJson.counter.decode(String(data))])
+        )
+        for (const { id, tenant } of keys.counters) view.loadedCounter(tenant, id, rows.get(`${tenant} ${plain(id)}`))
+      }
+    })
+  }
+  if (keys.documents.length > 0) {
+    all.push({
+      statement: statement(sql.documents, ...documentKeys(keys.documents)),
+      take: (found) => {
+        const rows = new Map(
+          found.map(([tenant, kind, id, data]) => [
+            `${String(tenant)} ${String(kind)} ${String(id)}`,
+            RowJson.document.decode(String(data))
+          ])
+        )
+        for (const key of keys.documents) {
+          view.loadedDocument(key, rows.get(`${key.tenant} ${key.kind} ${plain(key.id)}`))
+        }
+      }
+    })
+  }
+  return all.length === 0 ? [{ statement: statement("SELECT 1"), take: none }] : all
+}
+
+const documentKeys = (
+  keys: ReadonlyArray<{ readonly tenant: string; readonly kind: Document["_tag"]; readonly id: string }>
+) =>
+  [
+    texts(keys.map(({ tenant }) => tenant)),
+    texts(keys.map(({ kind }) => kind)),
+    texts(keys.map(({ id }) => plain(id)))
+  ] as const
+
+/** What is written of a tenant that is seen for the first time. */
+export const newTenant = (tenant: string): string => RowJson.tenant.encode(emptyTenant(tenant))
+
+const settles = ({ operation, reservationId }: IdempotencyRow): string | null =>
+  reservationId !== undefined && (operation === "commit" || operation === "release") ? plain(reservationId) : null
+
+const log = <A extends { readonly tenant: string; readonly number: number }>(
+  sql: string,
+  rows: ReadonlyArray<A>,
+  encode: (row: A) => string
+): Statement =>
+  statement(
+    sql,
+    texts(rows.map(({ tenant }) => tenant)),
+    integers(rows.map(({ number }) => number)),
+    texts(rows.map(encode))
+  )
+
+/** What to send to write the changes, in order. */
+export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Statement> => {
+  const all: Array<Statement> = []
+  if (writes.tenants.length > 0) {
+    all.push(statement(
+      sql.putTenants,
+      texts(writes.tenants.map(({ tenant }) => tenant)),
+      booleans(writes.tenants.map(({ deliveredEvent, lastEvent }) => lastEvent > deliveredEvent)),
+      texts(writes.tenants.map(RowJson.tenant.encode))
+    ))
+  }
+  if (writes.budgets.length > 0) {
+    all.push(statement(
+      sql.putBudgets,
+      texts(writes.budgets.map(({ scope }) => scope)),
+      texts(writes.budgets.map(({ unit }) => unit)),
+      texts(writes.budgets.map(({ tenant }) => tenant)),
+      texts(writes.budgets.map(RowJson.budget.encode))
+    ))
+  }
+  const open = writes.reservations.filter(({ status }) => status === "ACTIVE")
+  if (open.length > 0) {
+    all.push(statement(
+      sql.putOpen,
+      texts(open.map(({ id }) => plain(id))),
+      texts(open.map(({ tenant }) => tenant)),
+      texts(open.map(leaf)),
+      texts(open.map(({ idempotencyKey }) => plain(idempotencyKey))),
+      integers(open.map(({ estimate }) => estimate.amount)),
+      integers(open.map(({ createdAtMs }) => createdAtMs)),
+      integers(open.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(open.map(deadline)),
+      texts(open.map(RowJson.reservation.encode))
+    ))
+  }
+  const ended = writes.reservations.filter(({ status }) => status !== "ACTIVE")
+  if (ended.length > 0) {
+    const ids = texts(ended.map(({ id }) => plain(id)))
+    all.push(
+      statement(sql.removeOpen, ids),
+      statement(
+        sql.putEnded,
+        ids,
+        texts(ended.map(({ tenant }) => tenant)),
+        texts(ended.map(({ status }) => status)),
+        texts(ended.map(leaf)),
+        texts(ended.map(({ idempotencyKey }) => plain(idempotencyKey))),
+        integers(ended.map(({ estimate }) => estimate.amount)),
+        integers(ended.map(({ createdAtMs }) => createdAtMs)),
+        integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
+        integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
+        integers(ended.map((row) => row.finalizedAtMs ?? null)),
+        texts(ended.map(RowJson.reservation.encode))
+      )
+    )
+  }
+  if (writes.records.length > 0) {
+    all.push(statement(
+      sql.addRecords,
+      texts(writes.records.map(({ id }) => plain(id))),
+      texts(writes.records.map(settles)),
+      integers(writes.records.map(({ keepUntilMs }) => keepUntilMs)),
+      texts(writes.records.map(RowJson.record.encode))
+    ))
+  }
+  if (writes.counters.length > 0) {
+    all.push(statement(
+      sql.putCounters,
+      texts(writes.counters.map(({ tenant }) => tenant)),
+      texts(writes.counters.map(({ id }) => plain(id))),
+      integers(writes.counters.map(({ keepUntilMs }) => keepUntilMs)),
+      texts(writes.counters.map(RowJson.counter.encode))
+    ))
+  }
+  if (writes.documents.length > 0) {
+    const keys = writes.documents.map(({ _tag, id, tenant }) => ({ kind: _tag, id, tenant }))
+    all.push(statement(sql.putDocuments, ...documentKeys(keys), texts(writes.documents.map(RowJson.document.encode))))
+  }
+  if (writes.removed.length > 0) all.push(statement(sql.removeDocuments, ...documentKeys(writes.removed)))
+  if (writes.foldedEntries.size > 0) {
+    all.push(statement(
+      sql.foldEntries,
+      texts(Array.from(writes.foldedEntries.keys())),
+      integers(Array.from(writes.foldedEntries.values()))
+    ))
+  }
+  if (writes.entries.length > 0) all.push(log(sql.addEntries, writes.entries, RowJson.entry.encode))
+  if (writes.events.length > 0) all.push(log(sql.addEvents, writes.events, RowJson.event.encode))
+  if (writes.acts.length > 0) all.push(log(sql.addActs, writes.acts, RowJson.act.encode))
+  return all
+}
+
+const leaf = (row: ReservationRow): string => row.scopes[row.scopes.length - 1] ?? ""

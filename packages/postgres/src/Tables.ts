@@ -1,0 +1,236 @@
+/**
+ * The tables of a ledger in PostgreSQL, and the statements on them.
+ *
+ * A row of the ledger is one text (`data`) beside the columns it is found by. Open reservations and ended ones are two tables:
+ * an open one is written twice within moments, so it has few indexes; an ended one is written once and has those of the lists.
+ *
+ * @internal
+ */
+
+/** A name as PostgreSQL takes it for one, whatever is in it. */
+export const quoted = (name: string): string => `"${name.replaceAll("\"", "\"\"")}"`
+
+/** The statements of each version of the tables, oldest first. Never change one that was released: add the next. */
+export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const s = quoted(schema)
+  const text = `text COLLATE "C" NOT NULL`
+  // Rows that change in place need room on their page; an open reservation that is gone leaves its room soon.
+  const changing = "WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
+  return [[
+    `CREATE TABLE ${s}.tenants (
+      tenant ${text} PRIMARY KEY,
+      undelivered boolean NOT NULL,
+      data text NOT NULL
+    ) ${changing}`,
+    `CREATE INDEX tenants_undelivered ON ${s}.tenants (tenant) WHERE undelivered`,
+    `CREATE TABLE ${s}.budgets (
+      scope ${text},
+      unit ${text},
+      tenant ${text},
+      data text NOT NULL,
+      PRIMARY KEY (scope, unit)
+    ) ${changing}`,
+    `CREATE INDEX budgets_list ON ${s}.budgets (tenant, scope, unit)`,
+    `CREATE TABLE ${s}.open_reservations (
+      id ${text} PRIMARY KEY,
+      tenant ${text},
+      scope ${text},
+      idempotency_key ${text},
+      reserved bigint NOT NULL,
+      created_at bigint NOT NULL,
+      expires_at bigint NOT NULL,
+      deadline bigint NOT NULL,
+      data text NOT NULL
+    ) ${changing}`,
+    `CREATE INDEX open_reservations_due ON ${s}.open_reservations (tenant, deadline, id)`,
+    `CREATE INDEX open_reservations_deadline ON ${s}.open_reservations (deadline)`,
+    `CREATE TABLE ${s}.ended_reservations (
+      id ${text} PRIMARY KEY,
+      tenant ${text},
+      status ${text},
+      scope ${text},
+      idempotency_key ${text},
+      reserved bigint NOT NULL,
+      created_at bigint NOT NULL,
+      expires_at bigint NOT NULL,
+      ended_at bigint NOT NULL,
+      finalized_at bigint,
+      data text NOT NULL
+    )`,
+    `CREATE INDEX ended_reservations_id ON ${s}.ended_reservations (tenant, id)`,
+    `CREATE INDEX ended_reservations_created ON ${s}.ended_reservations (tenant, created_at, id)`,
+    `CREATE INDEX ended_reservations_status ON ${s}.ended_reservations (tenant, status, id)`,
+    `CREATE INDEX ended_reservations_scope ON ${s}.ended_reservations (tenant, scope, id)`,
+    `CREATE INDEX ended_reservations_reserved ON ${s}.ended_reservations (tenant, reserved, id)`,
+    `CREATE INDEX ended_reservations_expires ON ${s}.ended_reservations (tenant, expires_at, id)`,
+    `CREATE INDEX ended_reservations_key ON ${s}.ended_reservations (tenant, idempotency_key)`,
+    `CREATE INDEX ended_reservations_ended ON ${s}.ended_reservations (ended_at)`,
+    `CREATE TABLE ${s}.records (
+      id ${text} PRIMARY KEY,
+      settles text COLLATE "C",
+      keep_until bigint NOT NULL,
+      data text NOT NULL
+    )`,
+    `CREATE INDEX records_keep_until ON ${s}.records (keep_until)`,
+    ...["entries", "events", "acts"].map((name) =>
+      `CREATE TABLE ${s}.${name} (
+        tenant ${text},
+        number bigint NOT NULL,
+        data text NOT NULL,
+        PRIMARY KEY (tenant, number)
+      )`
+    ),
+    `CREATE TABLE ${s}.counters (
+      tenant ${text},
+      id ${text},
+      keep_until bigint NOT NULL,
+      data text NOT NULL,
+      PRIMARY KEY (tenant, id)
+    ) ${changing}`,
+    `CREATE INDEX counters_keep_until ON ${s}.counters (keep_until)`,
+    `CREATE TABLE ${s}.documents (
+      tenant ${text},
+      kind ${text},
+      id ${text},
+      data text NOT NULL,
+      PRIMARY KEY (tenant, kind, id)
+    )`,
+    `CREATE INDEX documents_id ON ${s}.documents (kind, id)`
+  ]]
+}
+
+/** The statements of a store, in one schema. */
+export interface Statements {
+  readonly lock: string
+  readonly addTenants: string
+  readonly tenants: string
+  readonly due: string
+  readonly policies: string
+  readonly budgetsOfTenant: string
+  readonly openOfTenant: string
+  readonly apiKeysOfTenant: string
+  readonly budgets: string
+  readonly reservations: string
+  readonly records: string
+  readonly counters: string
+  readonly documents: string
+  readonly putTenants: string
+  readonly putBudgets: string
+  readonly putOpen: string
+  readonly removeOpen: string
+  readonly putEnded: string
+  readonly addRecords: string
+  readonly putCounters: string
+  readonly putDocuments: string
+  readonly removeDocuments: string
+  readonly foldEntries: string
+  readonly addEntries: string
+  readonly addEvents: string
+  readonly addActs: string
+  readonly entriesAbove: string
+  readonly eventsAbove: string
+  readonly actsAbove: string
+  readonly countersBetween: string
+  readonly documentsAbove: string
+  readonly dueTenants: string
+  readonly tenantsAbove: string
+  readonly undelivered: string
+  readonly find: string
+  readonly pruneEnded: string
+  readonly pruneRecords: string
+  readonly pruneCounters: string
+}
+
+/** Milliseconds of the database's clock, as it is now and not when the transaction began. */
+export const TIME = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8"
+
+export const statements = (schema: string): Statements => {
+  const s = quoted(schema)
+  const add = (table: string): string =>
+    `INSERT INTO ${s}.${table} (tenant, number, data) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])`
+  const above = (table: string): string =>
+    `SELECT data FROM ${s}.${table} WHERE tenant = $1::text AND number > $2::bigint ORDER BY number LIMIT $3::bigint`
+  return {
+    lock: `SELECT tenant, data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE`,
+    addTenants: `INSERT INTO ${s}.tenants (tenant, undelivered, data)
+      SELECT x.tenant, false, x.data FROM unnest($1::text[], $2::text[]) x(tenant, data) ORDER BY x.tenant COLLATE "C"
+      ON CONFLICT (tenant) DO NOTHING`,
+    tenants: `SELECT tenant, data FROM ${s}.tenants WHERE tenant = ANY($1::text[])`,
+    due: `SELECT tenant, data FROM ${s}.open_reservations
+      WHERE tenant = ANY($1::text[]) AND deadline < $2::bigint ORDER BY deadline, id`,
+    policies: `SELECT tenant, data FROM ${s}.documents WHERE tenant = ANY($1::text[]) AND kind = 'policy' ORDER BY id`,
+    budgetsOfTenant: `SELECT data FROM ${s}.budgets WHERE tenant = $1::text ORDER BY scope, unit`,
+    openOfTenant: `SELECT data FROM ${s}.open_reservations WHERE tenant = $1::text ORDER BY deadline, id`,
+    apiKeysOfTenant: `SELECT data FROM ${s}.documents WHERE tenant = $1::text AND kind = 'api_key' ORDER BY id`,
+    budgets: `SELECT scope, data FROM ${s}.budgets WHERE scope = ANY($1::text[])`,
+    reservations: `SELECT id, data FROM ${s}.open_reservations WHERE id = ANY($1::text[])
+      UNION ALL SELECT id, data FROM ${s}.ended_reservations WHERE id = ANY($1::text[])`,
+    records: `SELECT id, data FROM ${s}.records WHERE id = ANY($1::text[])`,
+    counters: `SELECT r.tenant, r.id, r.data FROM unnest($1::text[], $2::text[]) k(tenant, id)
+      JOIN ${s}.counters r ON r.tenant = k.tenant AND r.id = k.id`,
+    documents:
+      `SELECT r.tenant, r.kind, r.id, r.data FROM unnest($1::text[], $2::text[], $3::text[]) k(tenant, kind, id)
+      JOIN ${s}.documents r ON r.tenant = k.tenant AND r.kind = k.kind AND r.id = k.id`,
+    putTenants: `UPDATE ${s}.tenants r SET undelivered = x.undelivered, data = x.data
+      FROM unnest($1::text[], $2::boolean[], $3::text[]) x(tenant, undelivered, data) WHERE r.tenant = x.tenant`,
+    putBudgets: `INSERT INTO ${s}.budgets (scope, unit, tenant, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+      ON CONFLICT (scope, unit) DO UPDATE SET data = excluded.data`,
+    putOpen: `INSERT INTO ${s}.open_reservations
+      (id, tenant, scope, idempotency_key, reserved, created_at, expires_at, deadline, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::text[])
+      ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, deadline = excluded.deadline, data = excluded.data`,
+    removeOpen: `DELETE FROM ${s}.open_reservations WHERE id = ANY($1::text[])`,
+    putEnded: `INSERT INTO ${s}.ended_reservations
+      (id, tenant, status, scope, idempotency_key, reserved, created_at, expires_at, ended_at, finalized_at, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])
+      ON CONFLICT (id) DO UPDATE SET status = excluded.status, expires_at = excluded.expires_at,
+        ended_at = excluded.ended_at, finalized_at = excluded.finalized_at, data = excluded.data`,
+    addRecords: `INSERT INTO ${s}.records (id, settles, keep_until, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])`,
+    putCounters: `INSERT INTO ${s}.counters (tenant, id, keep_until, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+      ON CONFLICT (tenant, id) DO UPDATE SET keep_until = excluded.keep_until, data = excluded.data`,
+    putDocuments: `INSERT INTO ${s}.documents (tenant, kind, id, data)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+      ON CONFLICT (tenant, kind, id) DO UPDATE SET data = excluded.data`,
+    removeDocuments: `DELETE FROM ${s}.documents r USING unnest($1::text[], $2::text[], $3::text[]) k(tenant, kind, id)
+      WHERE r.tenant = k.tenant AND r.kind = k.kind AND r.id = k.id`,
+    foldEntries: `DELETE FROM ${s}.entries r USING unnest($1::text[], $2::bigint[]) k(tenant, number)
+      WHERE r.tenant = k.tenant AND r.number <= k.number`,
+    addEntries: add("entries"),
+    addEvents: add("events"),
+    addActs: add("acts"),
+    entriesAbove: above("entries"),
+    eventsAbove: above("events"),
+    actsAbove: above("acts"),
+    countersBetween: `SELECT data FROM ${s}.counters WHERE tenant = $1::text AND id >= $2::text AND id < $3::text
+      ORDER BY id LIMIT $4::bigint`,
+    documentsAbove: `SELECT data FROM ${s}.documents WHERE tenant = $1::text AND kind = $2::text AND id > $3::text
+      ORDER BY id LIMIT $4::bigint`,
+    // Those of the earliest deadlines; what more there is, is due the next time.
+    dueTenants: `SELECT DISTINCT tenant FROM (
+        SELECT tenant FROM ${s}.open_reservations WHERE deadline < $1::bigint ORDER BY deadline LIMIT 10000
+      ) due LIMIT $2::bigint`,
+    tenantsAbove: `SELECT data FROM ${s}.tenants WHERE tenant > $1::text ORDER BY tenant LIMIT $2::bigint`,
+    undelivered: `SELECT tenant FROM ${s}.tenants WHERE undelivered LIMIT $1::bigint`,
+    find: `SELECT data FROM ${s}.documents WHERE kind = $1::text AND id = $2::text LIMIT 1`,
+    // Rows another process is dropping at this moment are left to it.
+    pruneEnded: `WITH gone AS (DELETE FROM ${s}.ended_reservations WHERE id = ANY(ARRAY(
+        SELECT id FROM ${s}.ended_reservations WHERE ended_at < $1::bigint ORDER BY ended_at LIMIT 1000
+        FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*)::float8 FROM gone`,
+    // The record of a settlement is kept as long as its reservation.
+    pruneRecords: `WITH gone AS (DELETE FROM ${s}.records WHERE id = ANY(ARRAY(
+        SELECT r.id FROM ${s}.records r WHERE r.keep_until < $1::bigint
+          AND (r.settles IS NULL OR NOT (
+            EXISTS (SELECT FROM ${s}.open_reservations o WHERE o.id = r.settles) OR
+            EXISTS (SELECT FROM ${s}.ended_reservations e WHERE e.id = r.settles)))
+        ORDER BY r.keep_until LIMIT 1000 FOR UPDATE OF r SKIP LOCKED)) RETURNING 1) SELECT count(*)::float8 FROM gone`,
+    pruneCounters: `WITH gone AS (DELETE FROM ${s}.counters c
+      USING (SELECT tenant, id FROM ${s}.counters WHERE keep_until < $1::bigint ORDER BY keep_until LIMIT 1000
+        FOR UPDATE SKIP LOCKED) old
+      WHERE c.tenant = old.tenant AND c.id = old.id RETURNING 1) SELECT count(*)::float8 FROM gone`
+  }
+}

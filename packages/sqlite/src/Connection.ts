@@ -1,0 +1,163 @@
+/**
+ * One connection to a file: opened, set up and migrated; its statements, prepared once; and its transactions.
+ *
+ * SQLite's own waiting blocks the thread, so nothing here waits in SQLite: a lock somebody else holds is asked for again after a pause
+ * that leaves the event loop to others.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import Database from "libsql"
+import * as SqliteError from "./SqliteError.ts"
+import * as Tables from "./Tables.ts"
+
+/** A value to bind. Integers beyond 2^53, and those that SQL counts or compares keys with, are given as `bigint`. */
+export type Value = string | number | bigint | null
+
+/** A row, its columns in the order of the statement. Integers come as numbers: none that is read is beyond 2^53. */
+export type Row = ReadonlyArray<Value>
+
+/** A prepared statement. */
+export interface Statement {
+  readonly run: (values: ReadonlyArray<Value>) => number
+  readonly get: (values: ReadonlyArray<Value>) => Row | undefined
+  readonly all: (values: ReadonlyArray<Value>) => ReadonlyArray<Row>
+}
+
+export interface Connection {
+  /** The statement of a text, prepared when it is first asked for. */
+  readonly statement: (sql: string) => Statement
+  /** Begins a transaction that writes, as soon as nobody else is in one. */
+  readonly begin: Effect.Effect<void, SqliteError.SqliteError>
+  /** Throws what the driver throws. */
+  readonly commit: () => void
+  /** Ends a transaction without effect, where it has not ended by itself. */
+  readonly rollback: () => void
+}
+
+export interface Options {
+  readonly filename: string
+  readonly synchronous: "full" | "normal" | "off"
+  readonly lockTimeoutMs: number
+}
+
+const FIRST_PAUSE_MS = 1
+const LONGEST_PAUSE_MS = 8
+
+// Waits by the real clock, since what it waits for is another process.
+const pause = (ms: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), ms)
+    return Effect.sync(() => clearTimeout(timer))
+  })
+
+/** Tries again for a while, as long as somebody else holds the lock. */
+const whileLocked = <A>(
+  options: Options,
+  self: () => A
+): Effect.Effect<A, SqliteError.SqliteError> =>
+  Effect.suspend(() => {
+    const startedAt = performance.now()
+    const attempt = (pauseMs: number): Effect.Effect<A, SqliteError.SqliteError> => {
+      try {
+        return Effect.succeed(self())
+      } catch (cause) {
+        const error = SqliteError.fromCause(options.filename, cause)
+        if (error.reason !== "Locked" || performance.now() - startedAt >= options.lockTimeoutMs) {
+          return Effect.fail(error)
+        }
+        // Not in step with whoever else is waiting.
+        const next = Effect.suspend(() => attempt(Math.min(2 * pauseMs, LONGEST_PAUSE_MS)))
+        return Effect.andThen(pause(pauseMs * (0.5 + Math.random())), next)
+      }
+    }
+    return attempt(FIRST_PAUSE_MS)
+  })
+
+const setUp = (db: Database.Database, options: Options): void => {
+  // WAL lets others read while one writes, and needs one sync per transaction. The pages are written back to the file once
+  // in a while, about 8 MB at a time: rarely enough that hot pages are written once, and little enough not to be felt.
+  db.exec(`
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = ${options.synchronous};
+    PRAGMA wal_autocheckpoint = 2000;
+    PRAGMA cache_size = -65536;
+    PRAGMA temp_store = MEMORY;
+  `)
+}
+
+const refuse = (options: Options, found: ReturnType<typeof Tables.inspect>): SqliteError.SqliteError | undefined =>
+  found === "newer" || found === "foreign"
+    ? new SqliteError.SqliteError({
+      reason: found === "newer" ? "NewerVersion" : "NotALedger",
+      filename: options.filename,
+      cause: new Error(`its version is not one of 0 to ${Tables.VERSION}`)
+    })
+    : undefined
+
+/** Opens a file, making it and its tables where there are none. It is closed with the scope. */
+export const open = Effect.fnUntraced(
+  function*(options: Options): Effect.fn.Return<Connection, SqliteError.SqliteError, Scope.Scope> {
+    const { filename } = options
+    const db = yield* Effect.acquireRelease(
+      Effect.try({
+        try: () => new Database(filename, { timeout: 0 }),
+        catch: (cause) => SqliteError.fromCause(filename, cause)
+      }),
+      (db) => Effect.sync(() => db.close())
+    )
+    // Looked at before anything is changed in it.
+    const found = yield* whileLocked(options, () => Tables.inspect(db))
+    const refusal = refuse(options, found)
+    if (refusal !== undefined) return yield* refusal
+    yield* whileLocked(options, () => setUp(db, options))
+
+    const statements = new Map<string, Statement>()
+    const prepare = (sql: string): Statement => {
+      const statement = db.prepare(sql)
+      if (statement.reader) statement.raw()
+      return {
+        run: (values) => statement.run(values).changes,
+        // The rows of a statement in raw mode are arrays.
+        get: (values) => statement.get(values) as Row | undefined,
+        all: (values) => statement.all(values) as ReadonlyArray<Row>
+      }
+    }
+    const connection: Connection = {
+      statement: (sql) => {
+        let statement = statements.get(sql)
+        if (statement === undefined) statements.set(sql, statement = prepare(sql))
+        return statement
+      },
+      begin: whileLocked(options, () => {
+        db.exec("BEGIN IMMEDIATE")
+      }),
+      commit: () => {
+        db.exec("COMMIT")
+      },
+      rollback: () => {
+        if (db.inTransaction) db.exec("ROLLBACK")
+      }
+    }
+
+    if (found !== "current") {
+      yield* connection.begin
+      yield* Effect.try({
+        try: () => {
+          // Another process may have been quicker.
+          const now = Tables.inspect(db)
+          const refusal = refuse(options, now)
+          if (refusal !== undefined) throw refusal
+          if (now !== "current") Tables.migrate(db)
+          connection.commit()
+        },
+        catch: (cause) => {
+          connection.rollback()
+          return cause instanceof SqliteError.SqliteError ? cause : SqliteError.fromCause(filename, cause)
+        }
+      })
+    }
+    return connection
+  }
+)

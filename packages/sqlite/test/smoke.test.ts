@@ -1,0 +1,25 @@
+import { LedgerStoreSqlite } from "@effect-cycles/sqlite"
+import { AuthorityConformance } from "@effect-cycles/testing"
+import { Ledger } from "effect-cycles"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { TestClock } from "effect/testing"
+
+const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.LayerOf => (setup) =>
+  Layer.effect(
+    AuthorityConformance.Harness,
+    Effect.gen(function*() {
+      const ledger = yield* Ledger.Ledger
+      for (const { tenant, ...budget } of setup.budgets) yield* ledger.createBudget(tenant, budget)
+      return {
+        authorityOf: (tenant) => ledger.as({ tenant, ...principal }),
+        advance: (ms) => TestClock.adjust(ms),
+        setStatus: (tenant, request) => ledger.updateBudget(tenant, request)
+      }
+    })
+  ).pipe(
+    Layer.provide(Ledger.layer(setup)),
+    Layer.provide(LedgerStoreSqlite.layer({ filename: ":memory:" }))
+  )
+
+AuthorityConformance.suite("a ledger in SQLite", layerOf({}))
