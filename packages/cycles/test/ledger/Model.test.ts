@@ -1,7 +1,10 @@
 import { Commands, ReferenceModel } from "@effect-cycles/testing"
 import { assert, describe, it } from "@effect/vitest"
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, LedgerStoreMemory, Window } from "effect-cycles"
+import { Amount, Ledger, LedgerStore, LedgerStoreMemory, Window } from "effect-cycles"
+import type { PolicyRow } from "effect-cycles/ledger/Model"
+import { emptyTenant } from "effect-cycles/ledger/Model"
+import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +15,7 @@ const options: Commands.Options = { seededDebt: false }
 /** A ledger of its own, on a clock of its own that stands at the scenario's beginning. The sweeper stays out of the way. */
 const layerOf = (scenario: Commands.Scenario) =>
   Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
-    Layer.provide(LedgerStoreMemory.layer),
+    Layer.provideMerge(LedgerStoreMemory.layer),
     Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
     Layer.provideMerge(TestClock.layer())
   )
@@ -34,6 +37,41 @@ const pages = Effect.fnUntraced(function*<Page extends { readonly nextCursor?: C
 
 /** Scenarios hold amounts out of range too, which the constructors refuse. */
 const unchecked = (unit: Amount.Unit, amount: bigint): Amount.AnyAmount => ({ unit, amount })
+
+const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.PolicyReply => ({
+  policyId: id,
+  name,
+  status,
+  priority
+})
+
+/** Registers the tenants that have defaults. */
+const register = Effect.fnUntraced(function*({ defaults }: Commands.Scenario) {
+  const store = yield* LedgerStore.LedgerStore
+  for (const { tenant, ...more } of defaults) {
+    yield* store.transact([tenant], (tx) => {
+      const view = new View()
+      view.putTenant({
+        ...emptyTenant(tenant),
+        profile: {
+          name: tenant,
+          status: "ACTIVE",
+          parent: undefined,
+          overagePolicy: more.overagePolicy,
+          defaultTtlMs: more.defaultTtlMs,
+          maxTtlMs: more.maxTtlMs,
+          maxExtensions: more.maxExtensions,
+          metadata: undefined,
+          createdAtMs: tx.now,
+          updatedAtMs: tx.now,
+          suspendedAtMs: undefined,
+          closedAtMs: undefined
+        }
+      })
+      return tx.write(view.writes())
+    })
+  }
+})
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
   limits.map(({ amount, id, rollover, window }) => ({
@@ -94,6 +132,12 @@ const perform = (
       }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
+      case "CreatePolicy":
+        return Effect.map(ledger.createPolicy(operation.tenant, operation.policy), policyReply)
+      case "UpdatePolicy":
+        return Effect.map(ledger.updatePolicy(operation.tenant, operation.id, operation.change), policyReply)
+      case "DeletePolicy":
+        return Effect.map(ledger.deletePolicy(operation.tenant, operation.id), policyReply)
       case "SetLimit": {
         const { scope, tenant, unit } = operation
         const overdraftLimit = Amount.make(unit, operation.overdraftLimit)
@@ -124,6 +168,7 @@ const perform = (
 /** Runs a scenario on the ledger and the model in step; the first difference, and what the ledger answered. */
 const inStep = Effect.fnUntraced(function*(scenario: Commands.Scenario) {
   const ledger = yield* Ledger.Ledger
+  yield* register(scenario)
   for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
     yield* ledger.createBudget(tenant, {
       scope,
@@ -165,7 +210,7 @@ describe("the ledger and the reference model", () => {
         const { difference } = yield* Effect.provide(inStep(scenario), layerOf(scenario))
         assert.isUndefined(difference, `seed ${seed}: ${print(difference)}`)
       }
-    }))
+    }), 180_000)
 
   it.effect.prop(
     "agree on any command sequence, and the smallest counterexample is shown where they do not",
@@ -190,5 +235,5 @@ describe("the ledger and the reference model", () => {
         }
       }
       assert.deepStrictEqual(Array.from(unbroken), [])
-    }))
+    }), 180_000)
 })
