@@ -343,6 +343,35 @@ describe("examples", () => {
     ])
   })
 
+  it("four-actions: three run, and the e-mail is refused by its budget and then by a policy", async () => {
+    const output = await printed(() => import("../four-actions.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "read_case: done",
+      "append_internal_note: done",
+      "update_crm_status: done",
+      "send_customer_email: refused, 0 points at tenant:acme/agent:support-bot/toolset:send-email",
+      "really done: read_case, append_internal_note, update_crm_status",
+      "send_customer_email: done",
+      "send_customer_email: refused, ACTION_KIND_DENIED: " +
+      "the policy \"no e-mail to customers\" denies the kind message.email"
+    ])
+  })
+
+  it("state-caps: an agent degrades before it is denied", async () => {
+    const output = await printed(() => import("../state-caps.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 400 tokens, from memory",
+      "ALLOW_WITH_CAPS: 400 tokens, from memory",
+      "BudgetExceeded: 200 tokens left"
+    ])
+  })
+
   it("managed-runtime: promises commit, settle by hand and are denied", async () => {
     const output = await printed(() => import("../managed-runtime.ts"))
     assert.deepStrictEqual(output.split("\n"), [

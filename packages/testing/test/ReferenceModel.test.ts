@@ -824,7 +824,7 @@ const walk = (
 }
 
 const invariants = (scenario: Commands.Scenario): number =>
-  walk(scenario, ({ now, operation }, before, { budgets, reservations }, outcome) => {
+  walk(scenario, ({ now, operation }, before, { budgets, defaults, policies, reservations }, outcome) => {
     budgets.forEach((b, i) => {
       const was = before[i] ?? b
       // I1, and I9: figures stay within int64.
@@ -847,7 +847,9 @@ const invariants = (scenario: Commands.Scenario): number =>
         const policy = operation._tag === "Commit"
           ? reservations.find((r) => r.id === operation.id)?.policy
           : operation._tag === "Event"
-          ? operation.request.overagePolicy
+          ? operation.request.overagePolicy ??
+            [...policies, ...defaults].find(({ overagePolicy }) => overagePolicy === "ALLOW_WITH_OVERDRAFT")
+              ?.overagePolicy
           : undefined
         assert.strictEqual(policy, "ALLOW_WITH_OVERDRAFT")
       }

@@ -442,7 +442,11 @@ describe("limits at the edges", () => {
       const { prune, transact } = yield* LedgerStore.LedgerStore
       const ids = transact(
         ["acme"],
-        (tx) => Effect.map(tx.counters("acme", "", "~", 100), (rows) => rows.map(({ held, used }) => `${used}+${held}`))
+        (tx) =>
+          Effect.map(
+            tx.counters("acme", "limit ", "limit~", 100),
+            (rows) => rows.map(({ held, used }) => `${used}+${held}`)
+          )
       )
       const open = yield* hold(10, { ttlMs: 86_400_000 })
       yield* spend(20)
@@ -488,7 +492,7 @@ describe("limits at the edges", () => {
               body({
                 ...tx,
                 load: (keys, view) => {
-                  asked.push(keys.counters.length)
+                  asked.push(keys.counters.filter(({ id }) => id.startsWith("limit ")).length)
                   return tx.load(keys, view)
                 }
               }))
