@@ -16,6 +16,7 @@ export * as Settlement from "./runtime/Settlement.ts"
 export * as Usage from "./runtime/Usage.ts"
 
 // an authority of one's own
+export * as History from "./ledger/History.ts"
 export * as KeyText from "./ledger/KeyText.ts"
 export * as Ledger from "./ledger/Ledger.ts"
 export * as LedgerStore from "./ledger/LedgerStore.ts"

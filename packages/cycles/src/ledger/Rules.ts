@@ -85,6 +85,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
     case "UpdatePolicy":
     case "DeletePolicy":
     case "Sweep":
+    case "Delivered":
       return
   }
 }
@@ -127,5 +128,12 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideDeletePolicy(view, command)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
+    case "Delivered":
+      return {
+        _tag: "Done",
+        reply: undefined,
+        changes: [{ kind: undefined, budgets: [], delivered: command.upTo }],
+        record: undefined
+      }
   }
 }
