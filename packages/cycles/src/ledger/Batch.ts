@@ -7,7 +7,7 @@ import type { CyclesError } from "../protocol/CyclesError.ts"
 import { InternalError } from "../protocol/CyclesError.ts"
 import { emptyTenant } from "./Model.ts"
 import * as Rules from "./Rules.ts"
-import type { Cause, Change, Command, Verdict } from "./rules/Command.ts"
+import type { BudgetChange, Cause, Change, Command, Verdict } from "./rules/Command.ts"
 import type { Alerts } from "./rules/Happenings.ts"
 import * as Happenings from "./rules/Happenings.ts"
 import * as Limits from "./rules/Limits.ts"
@@ -100,9 +100,13 @@ const apply = (
     lastAct: change.act === undefined ? before.lastAct : before.lastAct + 1,
     profile: change.profile ?? before.profile
   })
-  const budgets = change.kind === undefined
+  const budgets: ReadonlyArray<BudgetChange> = change.kind === undefined
     ? seen.budgets
-    : seen.budgets.map((pair) => ({ before: pair.before, after: { ...pair.after, lastEntry } }))
+    : seen.budgets.map(({ after, before }) => ({
+      // A verdict may change a budget more than once; only here the entry of its earlier change has a number.
+      before: before === undefined ? undefined : view.budget(before.scope, before.unit) ?? before,
+      after: { ...after, lastEntry }
+    }))
   for (const { after } of budgets) view.putBudget(after)
   if (command !== undefined) Spending.count(view, command, change, now, keepSpendMs)
   if (change.reservation !== undefined) view.putReservation(change.reservation)
@@ -121,6 +125,7 @@ const apply = (
       eventId: change.eventId,
       action: change.reservation?.action ?? (command?._tag === "Event" ? command.request.action : undefined),
       metrics: command?._tag === "Commit" || command?._tag === "Event" ? command.request.metrics : undefined,
+      reason: change.reason,
       requestId,
       traceId,
       changes: budgets

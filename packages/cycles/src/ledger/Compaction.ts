@@ -101,6 +101,7 @@ const openingsOf = ({ balances, last }: Prefix, tenant: string): ReadonlyArray<E
     eventId: undefined,
     action: undefined,
     metrics: undefined,
+    reason: undefined,
     requestId: undefined,
     traceId: undefined,
     changes: [{ before: undefined, after }]
