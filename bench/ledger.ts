@@ -5,8 +5,10 @@
  * Words after the name choose stores (`sqlite`, `"sqlite full"`, `postgres`, `memory`); `--million` adds a million finished
  * reservations; `--rounds=1` has every case run once.
  */
+import type { Writes } from "effect-cycles/ledger/View"
 import type { Address, Bed } from "./support/beds.ts"
 import * as Beds from "./support/beds.ts"
+import type { Floor } from "./support/floors.ts"
 import { floor } from "./support/floors.ts"
 import type { Case } from "./support/harness.ts"
 import { derived, main, ratio } from "./support/harness.ts"
@@ -35,13 +37,30 @@ const on = async <A>(bed: Bed, use: (address: Address) => Promise<A>): Promise<A
   }
 }
 
+/** A floor under a load that has just been run, of what was recorded of it. */
+const beside = (name: string, bed: Bed, recorded: () => ReadonlyArray<Writes>): ReadonlyArray<Case> => {
+  const floorName = name.replace(bed.name, `${bed.name} floor`)
+  let last: Floor | undefined
+  return [
+    {
+      name: floorName,
+      unit: "ops/s",
+      run: async () => {
+        last = await on(bed, (address) => floor(address, recorded()))
+        return last.perSecond
+      }
+    },
+    derived(`${floorName}, CPU per lifecycle`, "µs", () => last?.cpuUs ?? NaN),
+    ratio(name, floorName),
+    ratio(`${floorName}, CPU per lifecycle`, `${name}, CPU per lifecycle`)
+  ]
+}
+
 /** One load as rows: its rate is measured, the others are what else was seen in the same run. */
 const rows = (name: string, bed: Bed, load: Load): ReadonlyArray<Case> => {
   let last: Outcome | undefined
   const seen = (what: string, unit: Case["unit"], figure: (outcome: Outcome) => number): Case =>
     derived(`${name}, ${what}`, unit, () => last === undefined ? NaN : figure(last))
-  const hasFloor = load.recordMs !== undefined
-  const floorName = name.replace(bed.name, `${bed.name} floor`)
   return [
     {
       name,
@@ -56,20 +75,11 @@ const rows = (name: string, bed: Bed, load: Load): ReadonlyArray<Case> => {
     seen("transactions per operation", "×", ({ transactions }) => transactions),
     seen("longest stall", "ms", ({ stallMs }) => stallMs),
     seen("CPU per lifecycle", "µs", ({ cpuUs }) => cpuUs),
-    ...(hasFloor ?
-      [
-        {
-          name: floorName,
-          unit: "ops/s",
-          run: async () => {
-            const recorded = last?.recorded ?? []
-            if (last !== undefined) last = { ...last, recorded: [] }
-            return on(bed, (address) => floor(address, recorded))
-          }
-        } as const,
-        ratio(name, floorName)
-      ] :
-      [])
+    ...(load.recordMs === undefined ? [] : beside(name, bed, () => {
+      const recorded = last?.recorded ?? []
+      if (last !== undefined) last = { ...last, recorded: [] }
+      return recorded
+    }))
   ]
 }
 

@@ -28,7 +28,24 @@ const settles = (row: IdempotencyRow): string | null =>
 const lifecyclesIn = (batches: ReadonlyArray<Writes>): number =>
   batches.reduce((sum, { records }) => sum + records.filter(({ operation }) => operation === "commit").length, 0)
 
-const perSecond = (batches: ReadonlyArray<Writes>, ms: number): number => lifecyclesIn(batches) / ms * 1e3
+/** What a bare driver did. */
+export interface Floor {
+  readonly perSecond: number
+  /** Time on a processor of this process, a lifecycle. */
+  readonly cpuUs: number
+}
+
+/** Begins to measure; what it returns ends it. */
+const measured = (batches: ReadonlyArray<Writes>): () => Floor => {
+  const lifecycles = lifecyclesIn(batches)
+  const cpu = process.cpuUsage()
+  const start = performance.now()
+  return () => {
+    const ms = performance.now() - start
+    const { system, user } = process.cpuUsage(cpu)
+    return { perSecond: lifecycles / ms * 1e3, cpuUs: (user + system) / lifecycles }
+  }
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // SQLite: one statement for a row
@@ -91,20 +108,20 @@ const rowStatements = (writes: Writes): ReadonlyArray<Statement> => {
   return all
 }
 
-const sqlite = (address: SqliteAddress, batches: ReadonlyArray<Writes>): number => {
+const sqlite = (address: SqliteAddress, batches: ReadonlyArray<Writes>): Floor => {
   const transactions = batches.map(rowStatements)
   const db = new Database(address.filename)
   try {
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${address.synchronous}; PRAGMA cache_size = -65536`)
     const prepared = new Map<string, Database.Statement>()
     for (const { sql } of transactions.flat()) if (!prepared.has(sql)) prepared.set(sql, db.prepare(sql))
-    const start = performance.now()
+    const done = measured(batches)
     for (const statements of transactions) {
       db.exec("BEGIN IMMEDIATE")
       for (const { sql, values } of statements) prepared.get(sql)!.run(values)
       db.exec("COMMIT")
     }
-    return perSecond(batches, performance.now() - start)
+    return done()
   } finally {
     db.close()
   }
@@ -196,7 +213,7 @@ const setStatements = (schema: string, writes: Writes): ReadonlyArray<Statement>
   return all
 }
 
-const postgres = (address: PostgresAddress, batches: ReadonlyArray<Writes>): Promise<number> => {
+const postgres = (address: PostgresAddress, batches: ReadonlyArray<Writes>): Promise<Floor> => {
   const transactions = batches.map((writes) => setStatements(address.schema, writes))
   return Effect.runPromise(Effect.scoped(Effect.gen(function*() {
     const connection = yield* connect(address)
@@ -204,7 +221,7 @@ const postgres = (address: PostgresAddress, batches: ReadonlyArray<Writes>): Pro
     for (const setting of ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "jit"]) {
       yield* connection.queryValues(`SET ${setting} = off`)
     }
-    const start = performance.now()
+    const done = measured(batches)
     for (const statements of transactions) {
       yield* Effect.forEach(
         [{ sql: "BEGIN", values: [] }, ...statements, { sql: "COMMIT", values: [] }],
@@ -212,17 +229,17 @@ const postgres = (address: PostgresAddress, batches: ReadonlyArray<Writes>): Pro
         { concurrency: "unbounded", discard: true }
       )
     }
-    return perSecond(batches, performance.now() - start)
+    return done()
   })))
 }
 
-/** How many lifecycles a second a bare driver writes of those that were recorded. */
-export const floor = async (address: Address, batches: ReadonlyArray<Writes>): Promise<number> => {
+/** Has a bare driver write what was recorded. */
+export const floor = async (address: Address, batches: ReadonlyArray<Writes>): Promise<Floor> => {
   // The store makes its tables as it opens.
   await Effect.runPromise(Effect.scoped(Layer.build(storeOf(address))))
   switch (address._tag) {
     case "memory":
-      return NaN
+      return { perSecond: NaN, cpuUs: NaN }
     case "sqlite":
       return sqlite(address, batches)
     case "postgres":
