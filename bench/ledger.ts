@@ -19,7 +19,7 @@ import * as Processes from "./support/processes.ts"
 
 const words = process.argv.slice(2)
 const chosen = words.filter((word) => !word.startsWith("--"))
-const rounds = Number(words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length) ?? 3)
+const rounds = Number(words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length) ?? 2)
 
 const wanted = Beds.beds.filter(({ name }) =>
   chosen.length === 0 || chosen.some((word) => name.split(" ").includes(word) || name === word)
@@ -74,6 +74,7 @@ const rows = (name: string, bed: Bed, load: Load): ReadonlyArray<Case> => {
     seen("p99", "ms", ({ p99Ms }) => p99Ms),
     seen("transactions per operation", "×", ({ transactions }) => transactions),
     seen("longest stall", "ms", ({ stallMs }) => stallMs),
+    seen("most CPU in a turn", "ms", ({ turnMs }) => turnMs),
     seen("CPU per lifecycle", "µs", ({ cpuUs }) => cpuUs),
     ...(load.recordMs === undefined ? [] : beside(name, bed, () => {
       const recorded = last?.recorded ?? []

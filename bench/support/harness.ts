@@ -117,7 +117,7 @@ export const main = async (
     return {
       name: one.name,
       unit: one.unit,
-      median: sorted[Math.floor(sorted.length / 2)]!,
+      median: (sorted[Math.floor(sorted.length / 2)]! + sorted[Math.floor((sorted.length - 1) / 2)]!) / 2,
       min: sorted[0]!,
       max: sorted[sorted.length - 1]!,
       runs: sorted.length

@@ -28,6 +28,8 @@ export interface Outcome {
   readonly transactions: number
   /** The longest time the event loop did not turn. */
   readonly stallMs: number
+  /** The most processor time between two turns of the event loop: what of a stall is not the disk's or the machine's doing. */
+  readonly turnMs: number
   /** Time on a processor of this process, a lifecycle. */
   readonly cpuUs: number
   /** Every operation there was, measured or not. */
@@ -87,33 +89,48 @@ export const open = (ledger: Ledger.Operations, load: Load) =>
     { discard: true, concurrency: 64 }
   )
 
+interface Loop {
+  readonly stallMs: number
+  readonly turnMs: number
+}
+
+const cpuMs = (): number => {
+  const { system, user } = process.cpuUsage()
+  return (user + system) / 1e3
+}
+
 /** How long the event loop stood still at most, until it is asked. */
-const watchLoop = (): () => number => {
-  let longest = 0
+const watchLoop = (): () => Loop => {
+  let stallMs = 0
+  let turnMs = 0
   let last = performance.now()
+  let lastCpu = cpuMs()
   const look = (): void => {
     const now = performance.now()
-    longest = Math.max(longest, now - last)
+    const cpu = cpuMs()
+    stallMs = Math.max(stallMs, now - last)
+    turnMs = Math.max(turnMs, cpu - lastCpu)
     last = now
+    lastCpu = cpu
   }
   const timer = setInterval(look, 1)
   return () => {
     clearInterval(timer)
     look()
-    return longest
+    return { stallMs, turnMs }
   }
 }
 
 /** The longest stall of a loop that is busy for a millisecond at a time: that of the machine. */
 export const machineStall = (ms: number): Promise<number> =>
   new Promise((resolve) => {
-    const stall = watchLoop()
+    const ended = watchLoop()
     const end = performance.now() + ms
     const turn = (): void => {
       const until = performance.now() + 1
       while (performance.now() < until);
       if (until < end) setImmediate(turn)
-      else resolve(stall())
+      else resolve(ended().stallMs)
     }
     turn()
   })
@@ -130,8 +147,8 @@ export const put = (ledger: Ledger.Operations, load: Load, watch: Watch) =>
     let operations = 0
     let before = 0
     let after = 0
-    let stall = () => 0
-    let stallMs = 0
+    let loop: Loop = { stallMs: 0, turnMs: 0 }
+    let watched = () => loop
     let cpu = process.cpuUsage()
     let cpuUs = 0
     let isOver = false
@@ -142,7 +159,7 @@ export const put = (ledger: Ledger.Operations, load: Load, watch: Watch) =>
       if (now > to) {
         if (isOver) return
         isOver = true
-        stallMs = stall()
+        loop = watched()
         const used = process.cpuUsage(cpu)
         cpuUs = used.user + used.system
         if (load.recordMs !== undefined) watch.recorded = recorded
@@ -151,7 +168,7 @@ export const put = (ledger: Ledger.Operations, load: Load, watch: Watch) =>
       if (latencies.length === 0) {
         before = watch.transactions
         cpu = process.cpuUsage()
-        stall = watchLoop()
+        watched = watchLoop()
       }
       latencies.push(ms)
       after = watch.transactions
@@ -178,7 +195,7 @@ export const put = (ledger: Ledger.Operations, load: Load, watch: Watch) =>
       p50Ms: percentile(latencies, 0.5),
       p99Ms: percentile(latencies, 0.99),
       transactions: (after - before) / count,
-      stallMs,
+      ...loop,
       cpuUs: cpuUs / count * 2,
       operations,
       recorded
