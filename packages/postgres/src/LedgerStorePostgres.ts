@@ -272,7 +272,7 @@ export const make = Effect.fnUntraced(
           nothing
         )
         let pending: Writes | undefined
-        const seen: Rows.Seen = new Map()
+        const seen = Rows.nothingSeen()
         const flushed = (): ReadonlyArray<Statement> => {
           if (pending === undefined) return []
           const all = Rows.writings(sql, pending, seen)

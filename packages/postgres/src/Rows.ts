@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as KeyText from "effect-cycles/ledger/KeyText"
 import type {
   ApiKeyRow,
@@ -68,7 +69,7 @@ export const loadings = (
   now: number
 ): ReadonlyArray<Loading> => {
   const notice = (rows: ReadonlyArray<ReservationRow>): ReadonlyArray<ReservationRow> => {
-    for (const row of rows) seen.set(row.id, row.status === "ACTIVE" ? "open" : "ended")
+    for (const row of rows) seen.reservations.set(row.id, row.status === "ACTIVE" ? "open" : "ended")
     return rows
   }
   const all: Array<Loading> = []
@@ -151,7 +152,11 @@ export const loadings = (
       statement: statement(sql.records, keysOf(keys.records.map(({ id }) => id))),
       take: (found) => {
         const rows = new Map(dataOf(found, RowJson.record.decode).map((row) => [row.id, row]))
-        for (const key of keys.records) view.loadedRecord(key, rows.get(key.id))
+        for (const key of keys.records) {
+          const row = rows.get(key.id)
+          if (row === undefined) seen.noRecords.add(key.id)
+          view.loadedRecord(key, row)
+        }
       }
     })
   }
@@ -213,61 +218,75 @@ const log = <A extends { readonly tenant: string; readonly number: number }>(
     texts(rows.map(encode))
   )
 
-/** Where the reservations stand that a transaction has read: in the table of the open ones or in that of the ended ones. */
-export type Seen = Map<ReservationId, "open" | "ended">
+/** What a transaction knows of the rows it may write, from having looked for them. */
+export interface Seen {
+  /** Which table a reservation stands in. */
+  readonly reservations: Map<ReservationId, "open" | "ended">
+  /** The records that are not there. */
+  readonly noRecords: Set<string>
+}
 
-/** A row that is new is inserted without looking for another: that is half the work. */
+export const nothingSeen = (): Seen => ({ reservations: new Map(), noRecords: new Set() })
+
+const idsOf = (rows: ReadonlyArray<ReservationRow>): PgTypes.Parameter => keysOf(rows.map(({ id }) => id))
+
+/** A row moves to the table its status says. One that is known not to be there is inserted without looking for it. */
 const reservations = (
   sql: Statements,
   rows: ReadonlyArray<ReservationRow>,
-  seen: Seen
+  seen: Seen["reservations"]
 ): ReadonlyArray<Statement> => {
   const all: Array<Statement> = []
-  const added = rows.filter(({ id, status }) => status === "ACTIVE" && !seen.has(id))
-  const changed = rows.filter(({ id, status }) => status === "ACTIVE" && seen.has(id))
-  const ended = rows.filter(({ status }) => status !== "ACTIVE")
-  if (added.length > 0) {
-    all.push(statement(
-      sql.addOpen,
-      keysOf(added.map(({ id }) => id)),
-      keysOf(added.map(tenantOf)),
-      keysOf(added.map(leaf)),
-      keysOf(added.map(({ idempotencyKey }) => idempotencyKey)),
-      integers(added.map(({ estimate }) => estimate.amount)),
-      integers(added.map(({ createdAtMs }) => createdAtMs)),
-      integers(added.map(({ expiresAtMs }) => expiresAtMs)),
-      integers(added.map(deadline)),
-      texts(added.map(RowJson.reservation.encode))
-    ))
-  }
-  if (changed.length > 0) {
+  const isOpen = ({ status }: ReservationRow): boolean => status === "ACTIVE"
+  const [open, ended] = [rows.filter(isOpen), rows.filter((row) => !isOpen(row))]
+  const extended = open.filter(({ id }) => seen.get(id) === "open")
+  const opened = open.filter(({ id }) => seen.get(id) !== "open")
+  const rewritten = ended.filter(({ id }) => seen.get(id) !== "open")
+  if (extended.length > 0) {
     all.push(statement(
       sql.putOpen,
-      keysOf(changed.map(({ id }) => id)),
-      integers(changed.map(({ expiresAtMs }) => expiresAtMs)),
-      integers(changed.map(deadline)),
-      texts(changed.map(RowJson.reservation.encode))
+      idsOf(extended),
+      integers(extended.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(extended.map(deadline)),
+      texts(extended.map(RowJson.reservation.encode))
     ))
   }
+  if (opened.length > 0) {
+    all.push(
+      statement(sql.removeEnded, idsOf(opened)),
+      statement(
+        sql.addOpen,
+        idsOf(opened),
+        keysOf(opened.map(tenantOf)),
+        keysOf(opened.map(leaf)),
+        keysOf(opened.map(({ idempotencyKey }) => idempotencyKey)),
+        integers(opened.map(({ estimate }) => estimate.amount)),
+        integers(opened.map(({ createdAtMs }) => createdAtMs)),
+        integers(opened.map(({ expiresAtMs }) => expiresAtMs)),
+        integers(opened.map(deadline)),
+        texts(opened.map(RowJson.reservation.encode))
+      )
+    )
+  }
+  if (rewritten.length > 0) all.push(statement(sql.removeEnded, idsOf(rewritten)))
   if (ended.length > 0) {
-    const from = (table: "open" | "ended") => ended.filter(({ id }) => seen.get(id) === table).map(({ id }) => id)
-    const [open, again] = [from("open"), from("ended")]
-    if (open.length > 0) all.push(statement(sql.removeOpen, keysOf(open)))
-    if (again.length > 0) all.push(statement(sql.removeEnded, keysOf(again)))
-    all.push(statement(
-      sql.addEnded,
-      keysOf(ended.map(({ id }) => id)),
-      keysOf(ended.map(tenantOf)),
-      keysOf(ended.map(({ status }) => status)),
-      keysOf(ended.map(leaf)),
-      keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
-      integers(ended.map(({ estimate }) => estimate.amount)),
-      integers(ended.map(({ createdAtMs }) => createdAtMs)),
-      integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
-      integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
-      integers(ended.map((row) => row.finalizedAtMs ?? null)),
-      texts(ended.map(RowJson.reservation.encode))
-    ))
+    all.push(
+      statement(sql.removeOpen, idsOf(ended)),
+      statement(
+        sql.addEnded,
+        idsOf(ended),
+        keysOf(ended.map(tenantOf)),
+        keysOf(ended.map(({ status }) => status)),
+        keysOf(ended.map(leaf)),
+        keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
+        integers(ended.map(({ estimate }) => estimate.amount)),
+        integers(ended.map(({ createdAtMs }) => createdAtMs)),
+        integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
+        integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
+        integers(ended.map((row) => row.finalizedAtMs ?? null)),
+        texts(ended.map(RowJson.reservation.encode))
+      )
+    )
   }
   return all
 }
@@ -292,10 +311,10 @@ export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyA
       texts(writes.budgets.map(RowJson.budget.encode))
     ))
   }
-  all.push(...reservations(sql, writes.reservations, seen))
+  all.push(...reservations(sql, writes.reservations, seen.reservations))
   if (writes.records.length > 0) {
     all.push(statement(
-      sql.addRecords,
+      writes.records.every(({ id }) => seen.noRecords.has(id)) ? sql.addRecords : sql.putRecords,
       keysOf(writes.records.map(({ id }) => id)),
       texts(writes.records.map(settles)),
       integers(writes.records.map(({ keepUntilMs }) => keepUntilMs)),
@@ -316,12 +335,14 @@ export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyA
     all.push(statement(sql.putDocuments, ...documentKeys(keys), texts(writes.documents.map(RowJson.document.encode))))
   }
   if (writes.removed.length > 0) all.push(statement(sql.removeDocuments, ...documentKeys(writes.removed)))
-  if (writes.foldedEntries.size > 0) {
-    all.push(statement(
-      sql.foldEntries,
-      keysOf(Array.from(writes.foldedEntries.keys())),
-      integers(Array.from(writes.foldedEntries.values()))
-    ))
+  for (
+    const [drop, upTo] of [
+      [sql.dropEntries, writes.foldedEntries],
+      [sql.dropEvents, writes.droppedEvents],
+      [sql.dropActs, writes.droppedActs]
+    ] as const
+  ) {
+    if (upTo.size > 0) all.push(statement(drop, keysOf(Array.from(upTo.keys())), integers(Array.from(upTo.values()))))
   }
   if (writes.entries.length > 0) all.push(log(sql.addEntries, writes.entries, RowJson.entry.encode))
   if (writes.events.length > 0) all.push(log(sql.addEvents, writes.events, RowJson.event.encode))

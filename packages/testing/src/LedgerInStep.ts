@@ -15,7 +15,7 @@
  * const program = LedgerInStep.run(scenario).pipe(
  *   Effect.provide(
  *     Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
- *       Layer.provide(LedgerStoreMemory.layer),
+ *       Layer.provideMerge(LedgerStoreMemory.layer),
  *       Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
  *       Layer.provideMerge(TestClock.layer())
  *     )
@@ -29,7 +29,10 @@
  * @since 0.1.0
  */
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, Window } from "effect-cycles"
+import { Amount, Ledger, LedgerStore, Window } from "effect-cycles"
+import type { PolicyRow } from "effect-cycles/ledger/Model"
+import { emptyTenant } from "effect-cycles/ledger/Model"
+import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
@@ -67,6 +70,43 @@ const pages = Effect.fnUntraced(function*<Page extends { readonly nextCursor?: C
 
 /** Scenarios hold amounts out of range too, which the constructors refuse. */
 const unchecked = (unit: Amount.Unit, amount: bigint): Amount.AnyAmount => ({ unit, amount })
+
+const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.PolicyReply => ({
+  policyId: id,
+  name,
+  status,
+  priority
+})
+
+/** Registers the tenants that have defaults. */
+const register = Effect.fnUntraced(
+  function*({ defaults }: Commands.Scenario): Effect.fn.Return<void, LedgerStore.StoreError, LedgerStore.LedgerStore> {
+    const store = yield* LedgerStore.LedgerStore
+    for (const { tenant, ...more } of defaults) {
+      yield* store.transact([tenant], (tx) => {
+        const view = new View()
+        view.putTenant({
+          ...emptyTenant(tenant),
+          profile: {
+            name: tenant,
+            status: "ACTIVE",
+            parent: undefined,
+            overagePolicy: more.overagePolicy,
+            defaultTtlMs: more.defaultTtlMs,
+            maxTtlMs: more.maxTtlMs,
+            maxExtensions: more.maxExtensions,
+            metadata: undefined,
+            createdAtMs: tx.now,
+            updatedAtMs: tx.now,
+            suspendedAtMs: undefined,
+            closedAtMs: undefined
+          }
+        })
+        return tx.write(view.writes())
+      })
+    }
+  }
+)
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
   limits.map(({ amount, id, rollover, window }) => ({
@@ -127,6 +167,12 @@ const perform = (
       }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
+      case "CreatePolicy":
+        return Effect.map(ledger.createPolicy(operation.tenant, operation.policy), policyReply)
+      case "UpdatePolicy":
+        return Effect.map(ledger.updatePolicy(operation.tenant, operation.id, operation.change), policyReply)
+      case "DeletePolicy":
+        return Effect.map(ledger.deletePolicy(operation.tenant, operation.id), policyReply)
       case "SetLimit": {
         const { scope, tenant, unit } = operation
         const overdraftLimit = Amount.make(unit, operation.overdraftLimit)
@@ -163,8 +209,9 @@ const perform = (
  */
 export const run = Effect.fnUntraced(function*(
   scenario: Commands.Scenario
-): Effect.fn.Return<Run, Ledger.BudgetError, Ledger.Ledger> {
+): Effect.fn.Return<Run, Ledger.BudgetError | LedgerStore.StoreError, Ledger.Ledger | LedgerStore.LedgerStore> {
   const ledger = yield* Ledger.Ledger
+  yield* register(scenario)
   for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
     yield* ledger.createBudget(tenant, {
       scope,
