@@ -101,5 +101,5 @@ withServer(`a tenant with ${ROWS} ended reservations`, ({ fresh, sql }) => {
         }
       }
       assert.deepStrictEqual(slow, [])
-    }))
+    }), 300_000)
 })
