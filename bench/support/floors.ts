@@ -99,6 +99,12 @@ const rowStatements = (writes: Writes): ReadonlyArray<Statement> => {
       values: [KeyText.encode(row.id), settles(row), row.keepUntilMs, RowJson.record.encode(row)]
     })
   }
+  for (const row of writes.counters) {
+    all.push({
+      sql: "INSERT INTO counters (t, id, keep, body) VALUES (1, ?, ?, ?) ON CONFLICT (t, id) DO UPDATE SET body = excluded.body",
+      values: [KeyText.encode(row.id), row.keepUntilMs, RowJson.counter.encode(row)]
+    })
+  }
   for (const row of writes.entries) {
     all.push({
       sql: "INSERT INTO entries (seq, body) VALUES (?, ?)",
@@ -182,6 +188,20 @@ const setStatements = (schema: string, writes: Writes): ReadonlyArray<Statement>
         (row) => row.expiresAtMs,
         deadline,
         RowJson.reservation.encode
+      )
+    })
+  }
+  if (writes.counters.length > 0) {
+    all.push({
+      sql: `INSERT INTO ${schema}.counters (tenant, id, keep_until, data)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+        ON CONFLICT (tenant, id) DO UPDATE SET data = excluded.data`,
+      values: columns(
+        writes.counters,
+        (row) => row.tenant,
+        (row) => row.id,
+        (row) => row.keepUntilMs,
+        RowJson.counter.encode
       )
     })
   }
