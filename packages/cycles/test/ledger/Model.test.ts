@@ -1,20 +1,20 @@
 import { Commands, ReferenceModel } from "@effect-cycles/testing"
 import { assert, describe, it } from "@effect/vitest"
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, LedgerStore, LedgerStoreMemory, Window } from "effect-cycles"
+import { Amount, Governance, Ledger, LedgerStoreMemory, Window } from "effect-cycles"
 import type { PolicyRow } from "effect-cycles/ledger/Model"
-import { emptyTenant } from "effect-cycles/ledger/Model"
-import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import { TestClock } from "effect/testing"
 
 const options: Commands.Options = { seededDebt: false }
 
 /** A ledger of its own, on a clock of its own that stands at the scenario's beginning. The sweeper stays out of the way. */
 const layerOf = (scenario: Commands.Scenario) =>
-  Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
+  Governance.layer({ peppers: [Redacted.make("a pepper of thirty-two characters")] }).pipe(
+    Layer.provideMerge(Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 })),
     Layer.provideMerge(LedgerStoreMemory.layer),
     Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
     Layer.provideMerge(TestClock.layer())
@@ -47,30 +47,8 @@ const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.
 
 /** Registers the tenants that have defaults. */
 const register = Effect.fnUntraced(function*({ defaults }: Commands.Scenario) {
-  const store = yield* LedgerStore.LedgerStore
-  for (const { tenant, ...more } of defaults) {
-    yield* store.transact([tenant], (tx) => {
-      const view = new View()
-      view.putTenant({
-        ...emptyTenant(tenant),
-        profile: {
-          name: tenant,
-          status: "ACTIVE",
-          parent: undefined,
-          overagePolicy: more.overagePolicy,
-          defaultTtlMs: more.defaultTtlMs,
-          maxTtlMs: more.maxTtlMs,
-          maxExtensions: more.maxExtensions,
-          metadata: undefined,
-          createdAtMs: tx.now,
-          updatedAtMs: tx.now,
-          suspendedAtMs: undefined,
-          closedAtMs: undefined
-        }
-      })
-      return tx.write(view.writes())
-    })
-  }
+  const operator = (yield* Governance.Governance).asOperator({ actor: "operator" })
+  for (const { tenant, ...settings } of defaults) yield* operator.createTenant(tenant, { name: tenant, ...settings })
 })
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
@@ -84,6 +62,7 @@ const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>
 /** One operation of the model, asked of the real ledger. */
 const perform = (
   ledger: Ledger.Operations,
+  operator: Governance.Governing,
   operation: ReferenceModel.Operation
 ): Effect.Effect<ReferenceModel.Outcome> => {
   const authority: BudgetAuthority.Operations = ledger.as({ tenant: operation.tenant, balances: true })
@@ -130,6 +109,15 @@ const perform = (
           ({ balance }) => balance
         )
       }
+      case "SetTenantStatus": {
+        const { status, tenant } = operation
+        const set = {
+          ACTIVE: operator.reactivateTenant,
+          SUSPENDED: operator.suspendTenant,
+          CLOSED: operator.closeTenant
+        }
+        return Effect.map(set[status](tenant), ({ status }) => ({ status }))
+      }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
       case "CreatePolicy":
@@ -168,6 +156,7 @@ const perform = (
 /** Runs a scenario on the ledger and the model in step; the first difference, and what the ledger answered. */
 const inStep = Effect.fnUntraced(function*(scenario: Commands.Scenario) {
   const ledger = yield* Ledger.Ledger
+  const operator = (yield* Governance.Governance).asOperator({ actor: "operator" })
   yield* register(scenario)
   for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
     yield* ledger.createBudget(tenant, {
@@ -183,7 +172,7 @@ const inStep = Effect.fnUntraced(function*(scenario: Commands.Scenario) {
   for (const command of scenario.commands) {
     for (const step of driver.steps(command)) {
       yield* TestClock.setTime(step.now)
-      const outcome = yield* perform(ledger, step.operation)
+      const outcome = yield* perform(ledger, operator, step.operation)
       const ids = Commands.idsOf(outcome, entries.length)
       const expected = driver.expect(step, ids)
       entries.push({ ...step, ids, outcome })
