@@ -17,6 +17,7 @@ export * as Usage from "./runtime/Usage.ts"
 
 // an authority of one's own
 export * as Governance from "./ledger/Governance.ts"
+export * as History from "./ledger/History.ts"
 export * as KeyText from "./ledger/KeyText.ts"
 export * as Ledger from "./ledger/Ledger.ts"
 export * as LedgerStore from "./ledger/LedgerStore.ts"

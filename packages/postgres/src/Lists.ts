@@ -3,11 +3,12 @@
  *
  * @internal
  */
+import * as KeyText from "effect-cycles/ledger/KeyText"
 import type { Page } from "effect-cycles/ledger/LedgerStore"
 import type { BalancesQuery } from "effect-cycles/protocol/Balance"
-import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
+import type { ReservationsQuery, ReservationStatus } from "effect-cycles/protocol/ReservationRecord"
 import { levels } from "effect-cycles/protocol/Subject"
-import { integer, plain } from "./Parameters.ts"
+import { integer } from "./Parameters.ts"
 import type { Statement } from "./Session.ts"
 import { quoted } from "./Tables.ts"
 
@@ -15,8 +16,8 @@ import { quoted } from "./Tables.ts"
 class Text {
   readonly params: Array<string> = []
 
-  text(value: string): string {
-    return `$${this.params.push(value)}::text`
+  key(value: string): string {
+    return `$${this.params.push(KeyText.encode(value))}::text`
   }
 
   integer(value: string | number): string {
@@ -32,14 +33,14 @@ const segments = (text: Text, tenant: string, query: Pick<BalancesQuery, (typeof
   levels.flatMap((level) => {
     const value = query[level]
     if (value === undefined || (level === "tenant" && value === tenant)) return []
-    return [`position(${text.text(plain(`/${level}:${value}/`))} IN '/' || scope || '/') > 0`]
+    return [`position(${text.key(`/${level}:${value}/`)} IN '/' || scope || '/') > 0`]
   })
 
 export const budgets = (schema: string, tenant: string, query: BalancesQuery, page: Page): Statement => {
   const text = new Text()
-  const where = [`tenant = ${text.text(tenant)}`, ...segments(text, tenant, query)]
+  const where = [`tenant = ${text.key(tenant)}`, ...segments(text, tenant, query)]
   if (page.after !== undefined) {
-    where.push(`(scope, unit) > (${text.text(plain(page.after[0]))}, ${text.text(plain(page.after[1]))})`)
+    where.push(`(scope, unit) > (${text.key(page.after[0])}, ${text.key(page.after[1])})`)
   }
   return {
     sql: `SELECT data FROM ${quoted(schema)}.budgets WHERE ${where.join(" AND ")}
@@ -48,12 +49,14 @@ export const budgets = (schema: string, tenant: string, query: BalancesQuery, pa
   }
 }
 
+const endedStatuses = ["COMMITTED", "EXPIRED", "RELEASED"] satisfies ReadonlyArray<ReservationStatus>
+
 type SortBy = NonNullable<ReservationsQuery["sortBy"]>
 
 const columns: { readonly [S in SortBy]: { readonly name: string; readonly isNumber: boolean } } = {
   reservation_id: { name: "id", isNumber: false },
   // The same for every row of a tenant: the ties decide.
-  tenant: { name: "tenant", isNumber: false },
+  tenant: { name: "id", isNumber: false },
   scope_path: { name: "scope", isNumber: false },
   status: { name: "status", isNumber: false },
   reserved: { name: "reserved", isNumber: true },
@@ -84,17 +87,18 @@ export const reservations = (
   const text = new Text()
   const sortBy = query.sortBy ?? "created_at_ms"
   const { isNumber, name: column } = columns[sortBy]
-  // With the same value everywhere, or a different one everywhere, there are no groups of equal ones.
+  // Ties are by id, ascending, whatever the direction.
   const descending = query.sortDir !== "asc" && sortBy !== "tenant"
   if (isNumber && page.after !== undefined && isNowhere(page.after[0])) return undefined
+  const byId = column === "id"
   const after = page.after === undefined
     ? undefined
     : {
-      value: isNumber ? text.integer(page.after[0]) : text.text(plain(page.after[0])),
-      id: text.text(plain(page.after[1]))
+      value: byId ? "" : isNumber ? text.integer(page.after[0]) : text.key(page.after[0]),
+      id: text.key(page.after[1])
     }
 
-  const own = text.text(tenant)
+  const own = text.key(tenant)
   const filters = [
     ...segments(text, tenant, query),
     ...between(text, "created_at", query.createdFromMs, query.createdToMs),
@@ -106,13 +110,16 @@ export const reservations = (
     if (to !== undefined) filters.push(`created_at <= ${text.integer(Math.floor(to))}`)
   }
   if (query.idempotencyKey !== undefined) {
-    filters.push(`idempotency_key = ${text.text(plain(query.idempotencyKey))}`)
+    filters.push(`idempotency_key = ${text.key(query.idempotencyKey)}`)
   }
   const limit = limitOf(page.limit)
-  const order = `ORDER BY ${column}${descending ? " DESC" : ""}, id`
+  const direction = descending ? " DESC" : ""
+  const order = byId ? `ORDER BY id${direction}` : `ORDER BY ${column}${direction}, id`
   const passed = (value: string, id: string): string =>
     after === undefined
       ? "true"
+      : byId
+      ? `${id} ${descending ? "<" : ">"} ${after.id}`
       : descending
       ? `(${value} < ${after.value} OR (${value} = ${after.value} AND ${id} > ${after.id}))`
       : `(${value}, ${id}) > (${after.value}, ${after.id})`
@@ -134,7 +141,7 @@ export const reservations = (
     const where = [
       `tenant = ${own}`,
       ...filters,
-      ...(query.status === undefined ? [] : [`status = ${text.text(query.status)}`]),
+      ...(query.status === undefined ? [] : [`status = ${text.key(query.status)}`]),
       ...between(text, "finalized_at", query.finalizedFromMs, query.finalizedToMs)
     ].join(" AND ")
     const all = "id, tenant, scope, idempotency_key, reserved, created_at, expires_at, data, status"
@@ -144,6 +151,14 @@ export const reservations = (
         `SELECT * FROM (SELECT ${all} FROM ${ended} WHERE ${where} OFFSET 0) keyed
           WHERE ${passed(column, "id")} ${order} LIMIT ${limit}`
       )
+    } else if (byId) {
+      // The index of each status is in the order of ids.
+      for (const status of query.status === undefined ? endedStatuses : [query.status]) {
+        const of = query.status === undefined ? ` AND status = '${status}'` : ""
+        parts.push(
+          `SELECT ${all} FROM ${ended} WHERE ${where}${of} AND ${passed(column, "id")} ${order} LIMIT ${limit}`
+        )
+      }
     } else if (descending) {
       // Down the index from value to value, and up within each: ties are by id, ascending, in either direction.
       const from = after === undefined ? "" : ` AND ${column} <= ${after.value}`

@@ -52,9 +52,11 @@ import { RequestContext } from "../protocol/RequestContext.ts"
 import { Default } from "../protocol/Subject.ts"
 import * as Authority from "./Authority.ts"
 import * as Batch from "./Batch.ts"
+import * as Bell from "./Bell.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine, Reader } from "./Engine.ts"
 import { submit as ask } from "./Engine.ts"
+import * as History from "./History.ts"
 import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
@@ -68,7 +70,6 @@ import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequ
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { invalidTenant } from "./Shapes.ts"
-import * as Verification from "./Verification.ts"
 import { View } from "./View.ts"
 
 export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -82,11 +83,17 @@ export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts
  * - `queueCapacity`: how many commands may wait in a lane before further ones are refused; 1,024 when not given
  * - `batchLimit`: how many commands one transaction takes at most; 256 when not given
  * - `sweepEveryMs`: how often holds that ended are expired where nothing else touches their tenant; 5,000 when not given
+ * - `alerts`: when it tells of a budget that is running out
+ * - `retention`: how long it keeps its history
+ *
+ * Alerts out of their range are a defect, a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  readonly alerts?: History.AlertOptions | undefined
+  readonly retention?: History.Retention | undefined
   readonly maxExtensions?: number | undefined
   readonly queueCapacity?: number | undefined
   readonly batchLimit?: number | undefined
@@ -123,7 +130,7 @@ export type PolicyError = Trouble | NotFound | TenantClosed
  * @category models
  * @since 0.1.0
  */
-export interface Operations {
+export interface Operations extends History.Operations {
   /** An authority that acts in the name of a principal. Making one costs nothing. */
   readonly as: (principal: Principal) => AuthorityOperations
   /** Opens a budget for a tenant. A second one on the same scope and unit is `InvalidRequest`. */
@@ -152,13 +159,11 @@ export interface Operations {
     tenant: string,
     options?: { readonly after?: string | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
-  /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
+  /** One page of a tenant's history: entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
     options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<Entry>, Trouble>
-  /** Folds the tenant's entries and compares the result with its balances. */
-  readonly verify: (tenant: string) => Effect.Effect<Verification.Verification, Trouble>
   /**
    * What other faces of this ledger, `Governance` for one, are built on.
    *
@@ -177,8 +182,10 @@ export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles
 
 interface Submission {
   readonly command: Command
-  /** A list to read in the same transaction, after everything was written. */
-  readonly read: Reader<unknown> | undefined
+  /** What is to be read in the same transaction, or changed by what is read; not where the command is refused. */
+  readonly body?: Reader<unknown> | undefined
+  /** Whether the body changes the view; it runs before everything is written then, otherwise after. */
+  readonly changes?: boolean | undefined
 }
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
@@ -199,6 +206,13 @@ export const make = Effect.fnUntraced(
   function*(options?: Options): Effect.fn.Return<Operations, never, LedgerStore | Scope.Scope> {
     const store = yield* LedgerStore
     const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
+    const retention = options?.retention ?? {}
+    const settings: Batch.Settings = {
+      alerts: yield* Effect.sync(() => History.alertsOf(options?.alerts)),
+      keepSpendMs: retention.spendMs ?? History.DEFAULT_KEEP_SPEND_MS
+    }
+    const entriesBell = Bell.make()
+    const eventsBell = Bell.make()
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
 
     const loadFor = Effect.fnUntraced(function*(
@@ -214,37 +228,51 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.
+    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. What
+    // is returned beside the answers is to be done once it has taken effect.
     const transact = Effect.fnUntraced(function*(
       tx: LedgerTx,
       batch: ReadonlyArray<Submission>,
       tenants: ReadonlyArray<string>
-    ): Effect.fn.Return<ReadonlyArray<Reading>, StoreError> {
+    ): Effect.fn.Return<readonly [answers: ReadonlyArray<Reading>, then: () => void], StoreError> {
       const view = new View()
       const commands = batch.map(({ command }) => command)
       yield* loadFor(tx, view, commands, tenants)
-      for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now)
+      for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now, settings)
       const answers: Array<Reading> = []
       for (const command of commands) {
         // A policy that was changed by a command before this one may count by counters that nobody has asked for.
         if (view.hasChangedDocuments) yield* loadFor(tx, view, [command], [])
-        answers.push(Batch.answer(view, command, tx.now))
+        answers.push(Batch.answer(view, command, tx.now, settings))
       }
-      if (view.isChanged) yield* tx.write(view.writes())
       for (let i = 0; i < batch.length; i++) {
-        const read = batch[i]?.read
-        if (read !== undefined && answers[i]?._tag === "Done") {
-          answers[i] = { _tag: "Read", value: yield* read(tx, view) }
+        const { body, changes } = batch[i]!
+        if (body !== undefined && changes === true && answers[i]?._tag === "Done") {
+          answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
-      return answers
+      const writes = view.isChanged ? view.writes() : undefined
+      if (writes !== undefined) yield* tx.write(writes)
+      for (let i = 0; i < batch.length; i++) {
+        const { body, changes } = batch[i]!
+        if (body !== undefined && changes !== true && answers[i]?._tag === "Done") {
+          answers[i] = { _tag: "Read", value: yield* body(tx, view) }
+        }
+      }
+      return [answers, () => {
+        if (writes !== undefined && writes.entries.length > 0) entriesBell.ring()
+        if (writes !== undefined && writes.events.length > 0) eventsBell.ring()
+      }]
     })
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
       const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          store.transact(tenants, (tx) => transact(tx, batch, tenants)),
+          Effect.map(store.transact(tenants, (tx) => transact(tx, batch, tenants)), ([answers, then]) => {
+            then()
+            return answers
+          }),
           (error) => {
             const pause = PAUSES_MS[tried]
             return pause === undefined
@@ -284,7 +312,7 @@ export const make = Effect.fnUntraced(
     // The reply of a command is of the type its rule returns; commands and replies meet only in `authority` below.
     // Which reply and which refusals a command can have is fixed by its rule, and named by the operation that sends it.
     const execute: Engine["execute"] = <A, E>(command: Command): Effect.Effect<A, E> =>
-      Effect.flatMap(submit({ command, read: undefined }), (reading): Effect.Effect<A, E> => {
+      Effect.flatMap(submit({ command }), (reading): Effect.Effect<A, E> => {
         switch (reading._tag) {
           case "Done":
             return Effect.succeed(reading.reply as A)
@@ -302,8 +330,8 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const list: Engine["list"] = <A>(cause: Cause, read: Reader<A>): Effect.Effect<A, Trouble> =>
-      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, read }), (reading) => {
+    const list = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
+      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, body, changes }), (reading) => {
         switch (reading._tag) {
           case "Read":
             return Effect.succeed(reading.value as A)
@@ -378,9 +406,13 @@ export const make = Effect.fnUntraced(
       return yield* list(cause, (tx) => tx.entries(tenant, options?.after ?? 0, options?.limit ?? 1_000))
     })
 
-    const verify: Operations["verify"] = Effect.fnUntraced(function*(tenant) {
-      const cause = yield* causeFor(tenant)
-      return yield* list(cause, (tx) => Verification.verify(tx, tenant))
+    const history = History.make({
+      store,
+      entriesBell,
+      eventsBell,
+      read: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body)),
+      change: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body, true)),
+      delivered: (tenant, upTo) => execute({ _tag: "Delivered", cause: { tenant, ...Batch.system }, upTo })
     })
 
     // What nothing else touches is expired here; what is touched was expired in its own transaction.
@@ -388,14 +420,14 @@ export const make = Effect.fnUntraced(
       const tenants = yield* store.dueTenants(100)
       for (const tenant of tenants) {
         yield* submit({
-          command: { _tag: "Sweep", cause: { tenant, ...Batch.system } },
-          read: undefined
+          command: { _tag: "Sweep", cause: { tenant, ...Batch.system } }
         })
       }
     }).pipe(Effect.catch((error) => Effect.logWarning("The sweep failed; it is tried again", error)))
     const prune = Effect.catch(store.prune, (error) => Effect.logWarning("Pruning failed; it is tried again", error))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
+    const retain = History.retain(store, history.compact, retention)
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(Effect.andThen(prune, retain), "1 hour")))
 
     return Ledger.of({
       as: authority,
@@ -408,7 +440,7 @@ export const make = Effect.fnUntraced(
       deletePolicy,
       policies,
       entries,
-      verify,
+      ...history,
       engine
     })
   }

@@ -211,6 +211,77 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
     for (const act of writes.acts) spaceOf(act.tenant).acts.push(act)
   }
 
+  /** Takes back some writes that have been made; asked for before they are. */
+  const undoing = (writes: Writes): () => void => {
+    const undo: Array<() => void> = []
+    for (const { tenant } of writes.tenants) {
+      const space = spaceOf(tenant)
+      const { row } = space
+      undo.push(() => {
+        space.row = row
+      })
+    }
+    for (const { scope, tenant } of writes.budgets) {
+      const rows = budgets.get(scope)
+      undo.push(() => {
+        if (rows !== undefined) budgets.set(scope, rows)
+        else {
+          budgets.delete(scope)
+          spaceOf(tenant).scopes.delete(scope)
+        }
+      })
+    }
+    for (const row of writes.reservations) {
+      const space = spaceOf(row.tenant)
+      const before = space.reservations.get(row.id)
+      undo.push(() => {
+        if (row.status === "ACTIVE") space.due.remove(row)
+        if (before === undefined) {
+          owners.delete(row.id)
+          space.reservations.delete(row.id)
+          return
+        }
+        if (before.status === "ACTIVE") space.due.add(before)
+        space.reservations.set(row.id, before)
+      })
+    }
+    for (const { id } of writes.records) {
+      const before = records.get(id)
+      undo.push(() => {
+        if (before === undefined) records.delete(id)
+        else records.set(id, before)
+      })
+    }
+    for (const { id, tenant } of writes.counters) {
+      const { counters } = spaceOf(tenant)
+      const before = counters.get(id)
+      undo.push(() => {
+        if (before === undefined) counters.delete(id)
+        else counters.set(id, before)
+      })
+    }
+    const changed = writes.documents.map(({ _tag, id, tenant }): DocumentKey => ({ tenant, kind: _tag, id }))
+    for (const key of [...changed, ...writes.removed]) {
+      const before = documentsOf(key.tenant, key.kind).get(key.id)
+      undo.push(() => before === undefined ? removeDocument(key) : putDocument(before))
+    }
+    const logged = new Set([...writes.entries, ...writes.events, ...writes.acts].map(({ tenant }) => tenant))
+    const folded = [writes.foldedEntries, writes.droppedEvents, writes.droppedActs].flatMap((of) => [...of.keys()])
+    const added = new Set<unknown>([...writes.entries, ...writes.events, ...writes.acts])
+    for (const tenant of new Set([...logged, ...folded])) {
+      const space = spaceOf(tenant)
+      const { acts, entries, events } = space
+      undo.push(() => {
+        space.entries = entries.filter((row) => !added.has(row))
+        space.events = events.filter((row) => !added.has(row))
+        space.acts = acts.filter((row) => !added.has(row))
+      })
+    }
+    return () => {
+      for (const step of undo.reverse()) step()
+    }
+  }
+
   const pageOf = (rows: ReadonlyArray<BudgetRow>, page: Page) => {
     const after = page.after
     const from = after === undefined
@@ -226,12 +297,27 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
       exclusive.withPermit(Effect.flatMap(Clock.currentTimeMillis, (clock) => {
         let now = clock
         for (const name of names) now = Math.max(now, tenants.get(name)?.row.lastTimeMs ?? 0)
-        return body({
+        // Made once the body has succeeded; or, where it reads a list before that, then, and taken back if it fails.
+        let pending: Writes | undefined
+        let undo: (() => void) | undefined
+        const list = <A>(read: () => A): Effect.Effect<A> =>
+          Effect.sync(() => {
+            if (pending !== undefined) {
+              undo = undoing(pending)
+              write(pending)
+              pending = undefined
+            }
+            return read()
+          })
+        const result = body({
           now,
           load: (keys, view) => Effect.sync(() => load(keys, view, now)),
-          write: (writes) => Effect.sync(() => write(writes)),
-          budgets: (tenant, query, page) =>
+          write: (writes) =>
             Effect.sync(() => {
+              pending = writes
+            }),
+          budgets: (tenant, query, page) =>
+            list(() => {
               const rows = Array.from(spaceOf(tenant).scopes)
                 .filter((scope) => Listing.hasSegments(scope, query))
                 .flatMap((scope) => budgets.get(scope) ?? [])
@@ -239,7 +325,7 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
               return pageOf(rows, page)
             }),
           reservations: (tenant, query, page) =>
-            Effect.sync(() => {
+            list(() => {
               const after = page.after
               return Array.from(spaceOf(tenant).reservations.values())
                 .filter((row) => Listing.matches(row, query))
@@ -249,24 +335,29 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
                 .slice(0, page.limit)
                 .map(({ row }) => row)
             }),
-          entries: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).entries, after, limit)),
-          events: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).events, after, limit)),
-          acts: (tenant, after, limit) => Effect.sync(() => above(spaceOf(tenant).acts, after, limit)),
+          entries: (tenant, after, limit) => list(() => above(spaceOf(tenant).entries, after, limit)),
+          events: (tenant, after, limit) => list(() => above(spaceOf(tenant).events, after, limit)),
+          acts: (tenant, after, limit) => list(() => above(spaceOf(tenant).acts, after, limit)),
           counters: (tenant, from, to, limit) =>
-            Effect.sync(() =>
+            list(() =>
               Array.from(spaceOf(tenant).counters.values())
                 .filter(({ id }) => id >= from && id < to)
                 .sort((a, b) => a.id < b.id ? -1 : 1)
                 .slice(0, limit)
             ),
           documents: (tenant, kind, after, limit) =>
-            Effect.sync(() =>
+            list(() =>
               Array.from(documentsOf(tenant, kind).values())
                 .filter(({ id }) => id > after)
                 .sort((a, b) => a.id < b.id ? -1 : 1)
                 .slice(0, limit)
             )
         })
+        return Effect.onExit(result, (exit) =>
+          Effect.sync(() => {
+            if (exit._tag === "Failure") undo?.()
+            else if (pending !== undefined) write(pending)
+          }))
       })),
     dueTenants: (limit) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

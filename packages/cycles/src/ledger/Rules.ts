@@ -92,6 +92,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
     case "UpdatePolicy":
     case "DeletePolicy":
     case "Sweep":
+    case "Delivered":
       return
   }
 }
@@ -142,5 +143,12 @@ const ruled = (view: View, command: Command, now: number): Verdict => {
       return decideOrder(view, command, now)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
+    case "Delivered":
+      return {
+        _tag: "Done",
+        reply: undefined,
+        changes: [{ kind: undefined, budgets: [], delivered: command.upTo }],
+        record: undefined
+      }
   }
 }

@@ -234,6 +234,7 @@ export type Command =
   | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
   | { readonly _tag: "Govern"; readonly cause: Cause; readonly order: Order }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
+  | { readonly _tag: "Delivered"; readonly cause: Cause; readonly upTo: number }
 
 /**
  * One budget before and after a change; `before` is absent when the budget is created.
@@ -286,6 +287,8 @@ export interface Change {
   readonly removed?: ReadonlyArray<DocumentKey>
   readonly profile?: TenantProfile
   readonly events?: ReadonlyArray<Happening>
+  /** Events up to this number have been handed on. */
+  readonly delivered?: number
   readonly act?: Deed
 }
 

@@ -85,13 +85,14 @@ export class Rows {
   }
 
   /** The rows of some keys, whichever there are. */
-  private byKeys(select: string, from: string, column: string, keys: ReadonlyArray<string>): ReadonlyArray<Row> {
+  private byKeys(table: string, column: string, keys: ReadonlyArray<string>): ReadonlyArray<Row> {
     if (keys.length >= MANY) {
       // Joined in this order, each key is looked up; left to itself SQLite might read the whole table.
-      const sql = `SELECT ${select} FROM json_each(?) k CROSS JOIN ${from} WHERE ${column} = k.value`
-      return this.connection.statement(sql).all([KeyText.encodeAll(keys)])
+      const from = `json_each(?) k CROSS JOIN ${table} r`
+      return this.connection.statement(`SELECT r.seq, r.body FROM ${from} WHERE r.${column} = k.value`)
+        .all([KeyText.encodeAll(keys)])
     }
-    const statement = this.connection.statement(`SELECT ${select} FROM ${from} WHERE ${column} = ?`)
+    const statement = this.connection.statement(`SELECT seq, body FROM ${table} WHERE ${column} = ?`)
     return keys.flatMap((key) => statement.all([KeyText.encode(key)]))
   }
 
@@ -106,23 +107,23 @@ export class Rows {
     for (const tenant of keys.wholes) this.loadWhole(tenant, view)
     if (keys.scopes.length > 0) {
       const scopes = new Map(keys.scopes.map((scope) => [scope, [] as Array<ReturnType<typeof RowJson.budget.decode>>]))
-      for (const row of this.byKeys("body", "budgets", "scope", keys.scopes)) {
-        const budget = RowJson.budget.decode(text(row, 0))
+      for (const row of this.byKeys("budgets", "scope", keys.scopes)) {
+        const budget = RowJson.budget.decode(text(row, 1))
         scopes.get(budget.scope)?.push(budget)
       }
       for (const [scope, rows] of scopes) view.loadedScope(scope, rows)
     }
     if (keys.reservations.length > 0) {
       for (const id of keys.reservations) view.loadedReservation(id, undefined)
-      for (const row of this.byKeys("seq, body", "reservations", "id", keys.reservations)) {
+      for (const row of this.byKeys("reservations", "id", keys.reservations)) {
         const reservation = this.reservation(row)
         view.loadedReservation(reservation.id, reservation)
       }
     }
     if (keys.records.length > 0) {
       for (const key of keys.records) view.loadedRecord(key, undefined)
-      for (const row of this.byKeys("body", "records", "key", keys.records.map(({ id }) => id))) {
-        const record = RowJson.record.decode(text(row, 0))
+      for (const row of this.byKeys("records", "key", keys.records.map(({ id }) => id))) {
+        const record = RowJson.record.decode(text(row, 1))
         view.loadedRecord(record, record)
       }
     }
@@ -216,13 +217,19 @@ export class Rows {
       connection.statement("DELETE FROM documents WHERE t = ? AND kind = ? AND id = ?")
         .run([this.numberFor(tenant), kind, KeyText.encode(id)])
     }
-    for (const [tenant, upTo] of writes.foldedEntries) {
-      const base = Rows.base(this.numberFor(tenant))
-      connection.statement("DELETE FROM entries WHERE seq > ? AND seq <= ?").run([base, base + BigInt(upTo)])
-    }
+    this.dropUpTo("entries", writes.foldedEntries)
+    this.dropUpTo("events", writes.droppedEvents)
+    this.dropUpTo("acts", writes.droppedActs)
     this.append("entries", writes.entries, RowJson.entry)
     this.append("events", writes.events, RowJson.event)
     this.append("acts", writes.acts, RowJson.act)
+  }
+
+  private dropUpTo(table: string, numbers: ReadonlyMap<string, number>): void {
+    for (const [tenant, upTo] of numbers) {
+      const base = Rows.base(this.numberFor(tenant))
+      this.connection.statement(`DELETE FROM ${table} WHERE seq > ? AND seq <= ?`).run([base, base + BigInt(upTo)])
+    }
   }
 
   private append<R extends { readonly tenant: string; readonly number: number }>(

@@ -1,9 +1,11 @@
 import { LedgerStoreSqlite } from "@effect-cycles/sqlite"
-import { AuthorityConformance } from "@effect-cycles/testing"
+import { AuthorityConformance, LedgerStoreConformance } from "@effect-cycles/testing"
 import { Ledger } from "effect-cycles"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { TestClock } from "effect/testing"
+
+const store = LedgerStoreSqlite.layer({ filename: ":memory:" })
 
 const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.LayerOf => (setup) =>
   Layer.effect(
@@ -19,7 +21,9 @@ const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.Lay
     })
   ).pipe(
     Layer.provide(Ledger.layer(setup)),
-    Layer.provide(LedgerStoreSqlite.layer({ filename: ":memory:" }))
+    Layer.provide(store)
   )
 
+LedgerStoreConformance.suite("a store in SQLite", () => store)
 AuthorityConformance.suite("a ledger in SQLite", layerOf({}))
+AuthorityConformance.suite("a ledger in SQLite whose replies show balances", layerOf({ balances: true }))
