@@ -11,13 +11,14 @@ import type { Refusal } from "./Refusal.ts"
 import type { Cause, Command } from "./rules/Command.ts"
 import type { View } from "./View.ts"
 
-/** Reads a list in the transaction, after everything was written; the view knows who may see what. */
+/** Reads in the transaction; the view knows who may see what. */
 export type Reader<A> = (tx: LedgerTx, view: View) => Effect.Effect<A, StoreError>
 
 export interface Engine {
   /** The reply is of the type the command's rule returns; which errors it can have is fixed there as well. */
   readonly execute: <A, E>(command: Command) => Effect.Effect<A, E>
-  readonly list: <A>(cause: Cause, read: Reader<A>) => Effect.Effect<A, Trouble>
+  /** Reads after everything was written or, where it `changes` the view by what it reads, before that. */
+  readonly list: <A>(cause: Cause, body: Reader<A>, changes?: boolean) => Effect.Effect<A, Trouble>
   readonly store: Operations
 }
 
