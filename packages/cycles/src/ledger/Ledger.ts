@@ -70,6 +70,7 @@ import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequ
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { invalidTenant } from "./Shapes.ts"
+import * as TimeOrderedId from "./TimeOrderedId.ts"
 import { View } from "./View.ts"
 
 export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -190,9 +191,17 @@ interface Submission {
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
 
+/** What comes of a batch, once its transaction has taken effect. */
+interface Outcome {
+  readonly answers: ReadonlyArray<Reading>
+  /** The tenants whose rows it changed, and so have its name. */
+  readonly signed: ReadonlyArray<string>
+  readonly then: () => void
+}
+
 /**
- * A transaction that failed is run again after these pauses, long enough in all for a database to restart. What it may have done
- * already is found by its keys.
+ * A transaction that failed is run again after these pauses, long enough in all for a database to restart. Whether it took effect
+ * already is told by its name in its tenants' rows; and where another one was quicker to change these, by the keys of its commands.
  */
 const PAUSES_MS = [0, 20, 100, 500, 2_000]
 
@@ -214,6 +223,9 @@ export const make = Effect.fnUntraced(
     const entriesBell = Bell.make()
     const eventsBell = Bell.make()
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
+    /** Batches are named after their ledger and numbered: no two have the same name. */
+    const name = TimeOrderedId.make(yield* Clock.currentTimeMillis).slice(19)
+    let batches = 0
 
     const loadFor = Effect.fnUntraced(function*(
       tx: LedgerTx,
@@ -228,16 +240,19 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. What
-    // is returned beside the answers is to be done once it has taken effect.
+    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. Where
+    // an attempt before it was lost, and took effect after all, what came of that one stands.
     const transact = Effect.fnUntraced(function*(
       tx: LedgerTx,
       batch: ReadonlyArray<Submission>,
-      tenants: ReadonlyArray<string>
-    ): Effect.fn.Return<readonly [answers: ReadonlyArray<Reading>, then: () => void], StoreError> {
+      tenants: ReadonlyArray<string>,
+      id: string,
+      lost: Outcome | undefined
+    ): Effect.fn.Return<Outcome, StoreError> {
       const view = new View()
       const commands = batch.map(({ command }) => command)
       yield* loadFor(tx, view, commands, tenants)
+      if (lost !== undefined && lost.signed.some((tenant) => view.tenant(tenant)?.lastBatch === id)) return lost
       for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now, settings)
       const answers: Array<Reading> = []
       for (const command of commands) {
@@ -251,6 +266,7 @@ export const make = Effect.fnUntraced(
           answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
+      const signed = view.sign(id)
       const writes = view.isChanged ? view.writes() : undefined
       if (writes !== undefined) yield* tx.write(writes)
       for (let i = 0; i < batch.length; i++) {
@@ -259,21 +275,28 @@ export const make = Effect.fnUntraced(
           answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
-      return [answers, () => {
+      const then = (): void => {
         if (writes !== undefined && writes.entries.length > 0) entriesBell.ring()
         if (writes !== undefined && writes.events.length > 0) eventsBell.ring()
-      }]
+      }
+      return { answers, signed, then }
     })
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
+      const id = `${name}.${(batches++).toString(36)}`
+      let decided: Outcome | undefined
+      let lost: Outcome | undefined
+      const body = (tx: LedgerTx): Effect.Effect<Outcome, StoreError> =>
+        Effect.map(transact(tx, batch, tenants, id, lost), (outcome) => decided = outcome)
       const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          Effect.map(store.transact(tenants, (tx) => transact(tx, batch, tenants)), ([answers, then]) => {
+          Effect.map(store.transact(tenants, body), ({ answers, then }) => {
             then()
             return answers
           }),
           (error) => {
+            if (error.outcome === "unknown") lost = decided
             const pause = PAUSES_MS[tried]
             return pause === undefined
               ? Effect.succeed(batch.map((): Reading => ({

@@ -415,6 +415,12 @@ export class View {
       this.droppedEvents.size > 0 || this.droppedActs.size > 0
   }
 
+  /** Names the batch in the rows of the tenants it changes, and says which these are. */
+  sign(batch: string): ReadonlyArray<string> {
+    for (const [name, row] of this.changedTenants) this.changedTenants.set(name, { ...row, lastBatch: batch })
+    return Array.from(this.changedTenants.keys())
+  }
+
   /** What has changed since the view was made, net. */
   writes(): Writes {
     return {
