@@ -63,7 +63,6 @@ const pathOf = (view: View, command: Command): string | undefined => {
       return command.order._tag === "ReadBudget" ? command.order.scope : undefined
     case "Delivered":
     case "Sweep":
-    case "Delivered":
       return undefined
   }
 }
@@ -163,7 +162,6 @@ const closed = (view: View, command: Command, now: number): Verdict | undefined 
     case "ReadLimits":
     case "Delivered":
     case "Sweep":
-    case "Delivered":
       return undefined
   }
 }
