@@ -8,8 +8,7 @@
  * import { Commands, LedgerInStep } from "@effect-cycles/testing"
  * import { Effect, Layer } from "effect"
  * import { Ledger, LedgerStoreMemory } from "effect-cycles"
- * import * as Redacted from "effect/Redacted"
-import { TestClock } from "effect/testing"
+ * import * as TestClock from "effect/testing/TestClock"
  *
  * const scenario = Commands.generate(1, 40, { seededDebt: false })
  *
@@ -34,8 +33,9 @@ import { Amount, Governance, Ledger, Window } from "effect-cycles"
 import type { PolicyRow } from "effect-cycles/ledger/Model"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Redacted from "effect/Redacted"
-import { TestClock } from "effect/testing"
+import * as TestClock from "effect/testing/TestClock"
 import * as Commands from "./Commands.ts"
 import * as ReferenceModel from "./ReferenceModel.ts"
 
@@ -241,5 +241,4 @@ export const run = Effect.fnUntraced(function*(
  * @category conversions
  * @since 0.1.0
  */
-export const print = (value: unknown): string =>
-  JSON.stringify(value, (_, v: unknown) => typeof v === "bigint" ? `${v}n` : v, 2)
+export const print = (value: unknown): string => Formatter.format(value, { space: 2 })
