@@ -9,8 +9,6 @@
  * import { Effect, Layer } from "effect"
  * import { Ledger, LedgerStoreMemory } from "effect-cycles"
  * import * as TestClock from "effect/testing/TestClock"
- * import * as Redacted from "effect/Redacted"
-import { TestClock } from "effect/testing"
  *
  * const scenario = Commands.generate(1, 40, { seededDebt: false })
  *
