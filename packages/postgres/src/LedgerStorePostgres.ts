@@ -96,7 +96,8 @@ export interface Options extends
 /** Kept as long as the protocol asks, from their end on. */
 const KEEP_SETTLED_MS = 30 * 86_400_000
 
-const nothing = (cause: PostgresError): StoreError => new StoreError({ outcome: "none", cause })
+const nothing = (cause: PostgresError): StoreError =>
+  new StoreError({ outcome: "none", ...(cause.reason === "Unreadable" ? { lasting: true } : undefined), cause })
 const unknown = (cause: PostgresError): StoreError => new StoreError({ outcome: "unknown", cause })
 
 /** A row that cannot be read stops the transaction; it does not break the ledger. */

@@ -282,6 +282,22 @@ export const make = Effect.fnUntraced(
       return { answers, signed, then }
     })
 
+    /** Runs a batch in parts, one after another, so that what breaks or cannot be read fails alone. */
+    const apart = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
+      const tenants = new Set(batch.map(({ command }) => command.cause.tenant))
+      const parts = tenants.size === 1
+        ? batch.map((submission) => [submission])
+        : Array.from(tenants, (tenant) => batch.filter(({ command }) => command.cause.tenant === tenant))
+      const answers = new Map<Submission, Reading>()
+      const each = Effect.forEach(
+        parts,
+        (part) =>
+          Effect.map(run(part), (readings) => part.forEach((submission, i) => answers.set(submission, readings[i]!))),
+        { discard: true }
+      )
+      return Effect.map(each, () => batch.map((submission) => answers.get(submission)!))
+    }
+
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
       const id = `${name}.${(batches++).toString(36)}`
@@ -297,7 +313,8 @@ export const make = Effect.fnUntraced(
           }),
           (error) => {
             if (error.outcome === "unknown") lost = decided
-            const pause = PAUSES_MS[tried]
+            else if (error.lasting === true && batch.length > 1) return apart(batch)
+            const pause = error.lasting === true ? undefined : PAUSES_MS[tried]
             return pause === undefined
               ? Effect.succeed(batch.map((): Reading => ({
                 _tag: "Broken",
@@ -306,7 +323,11 @@ export const make = Effect.fnUntraced(
               : Effect.delay(Effect.suspend(() => attempt(tried + 1)), pause)
           }
         )
-      return attempt(0)
+      return Effect.catchDefect(attempt(0), (defect) =>
+        batch.length > 1 ? apart(batch) : Effect.as(
+          Effect.logError(`The ledger broke over a ${batch[0]?.command._tag}`, defect),
+          batch.map((): Reading => ({ _tag: "Broken", error: new InternalError({ reason: Batch.BROKEN }) }))
+        ))
     }
 
     const lanes = yield* Lanes.make<Submission, Reading>({

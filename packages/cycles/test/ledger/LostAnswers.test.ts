@@ -83,7 +83,7 @@ describe("a command whose commit was not heard of", () => {
   const once = (
     name: string,
     act: (rooms: SetUp) => Effect.Effect<unknown, unknown>,
-    left: readonly [acts: number, events: number, entries: number]
+    left: [acts: number, events: number, entries: number]
   ) =>
     it.effect(`${name} is done once, and says so`, () =>
       Effect.gen(function*() {
