@@ -404,6 +404,19 @@ export const suite = (name: string, store: StoreLayer): void => {
 
   describe(`${name}: explaining`, () => {
     test(
+      "shows what has just expired as given back",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        yield* open(ledger, ACME, 100)
+        yield* ledger.as({ tenant: "acme" }).reserve({ ...request(10), ttlMs: 5_000 })
+        yield* TestClock.adjust(60_000)
+        const { balance, lines } = yield* ledger.explain("acme", { scope: ACME, unit: "TOKENS" })
+        assert.deepStrictEqual(lines.map(({ kind }) => kind), ["EXPIRE", "RESERVE", "CREATE"])
+        assert.strictEqual(balance.reserved?.amount, 0n)
+      })
+    )
+
+    test(
       "the lines of a balance add up to it, newest first, page by page",
       Effect.gen(function*() {
         const ledger = yield* ledgerOf()
@@ -737,6 +750,25 @@ export const suite = (name: string, store: StoreLayer): void => {
         }
         yield* until(Effect.map(ledger.spend("acme", query), (rows) => rows.length === 0), HOUR_MS)
         assert.lengthOf(yield* ledger.spend("acme", query), 0)
+      })
+    )
+
+    test(
+      "is done once when it is asked for several times at once",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        yield* open(ledger, ACME, 1_000)
+        for (let i = 0; i < 10; i++) yield* use(ledger, 10, 10)
+        yield* TestClock.adjust(DAY_MS)
+        const all = yield* Effect.forEach(
+          [1, 2, 3, 4],
+          () => ledger.compact("acme", { entries: DAY_MS, acts: DAY_MS }),
+          {
+            concurrency: "unbounded"
+          }
+        )
+        assert.strictEqual(all.reduce((sum, { folded }) => sum + folded, 0), 21)
+        assert.deepStrictEqual(yield* ledger.verify("acme"), { entries: 1, budgets: 1, flaws: [] })
       })
     )
 

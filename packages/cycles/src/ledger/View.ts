@@ -395,6 +395,11 @@ export class View {
     this.droppedActs.set(tenant, upTo)
   }
 
+  /** Whether any of a tenant's history is dropped already. */
+  isFolded(tenant: string): boolean {
+    return this.foldedEntries.has(tenant) || this.droppedEvents.has(tenant) || this.droppedActs.has(tenant)
+  }
+
   addEvent(event: LedgerEvent): void {
     this.newEvents.push(event)
   }
