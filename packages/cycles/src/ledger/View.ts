@@ -301,12 +301,20 @@ export class View {
     }
   }
 
+  /** A counter that was asked for. One that nobody asked for is a defect: it must not pass for one that has counted nothing. */
   counter(tenant: string, id: string): CounterRow | undefined {
-    return this.counters.get(counterName(tenant, id))
+    const name = counterName(tenant, id)
+    const row = this.counters.get(name)
+    if (row === undefined && !this.counters.has(name)) throw new Error(`the counter ${id} was not loaded`)
+    return row
   }
 
+  /** A document that was asked for; see {@link View.counter}. */
   document(key: DocumentKey): Document | undefined {
-    return this.documents.get(documentName(key))
+    const name = documentName(key)
+    const row = this.documents.get(name)
+    if (row === undefined && !this.documents.has(name)) throw new Error(`the ${key.kind} ${key.id} was not loaded`)
+    return row
   }
 
   /** The budgets of a scope, in every unit. */

@@ -29,6 +29,8 @@ export const budgetsFor = (
   for (const scope of scopes) {
     const row = view.budget(scope, unit)
     if (row !== undefined) rows.push(row)
+    // A budget that was not looked for must not pass for one that is not there.
+    else if (!view.knowsScope(scope)) throw new Error(`the budgets of ${scope} were not loaded`)
   }
   if (rows.length > 0) return Result.succeed(rows)
   const other = scopes.find((scope) => view.budgetsAt(scope).length > 0)
