@@ -402,6 +402,68 @@ export const suite = (name: string, store: StoreLayer): void => {
     )
   })
 
+  describe(`${name}: the longest names there may be`, () => {
+    test(
+      "are kept like any others",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        const pick = random(7)
+        const plain = (length: number) =>
+          Array.from({ length }, () => "abcdefghijklmnopqrstuvwxyz0123456789"[pick(36)]).join("")
+        // Beyond the first plane of Unicode, where no two letters are alike: what is hardest to keep in an index.
+        const wide = (length: number) =>
+          Array.from({ length }, () => String.fromCodePoint(0x10000 + pick(0xfffff))).join("")
+        const tenant = plain(128)
+        const subject = {
+          tenant,
+          workspace: plain(128),
+          app: plain(128),
+          workflow: plain(128),
+          agent: plain(128),
+          toolset: plain(128),
+          dimensions: { run_id: wide(256) }
+        }
+        const scope =
+          `tenant:${tenant}/workspace:${subject.workspace}/app:${subject.app}/workflow:${subject.workflow}` +
+          `/agent:${subject.agent}/toolset:${subject.toolset}`
+        yield* ledger.createPolicy(tenant, {
+          name: wide(256),
+          scopePattern: "*",
+          maxSteps: 9,
+          maxReservationsPerMinute: 9
+        })
+        yield* ledger.createBudget(tenant, {
+          scope,
+          allocated: tokens(100),
+          limits: [
+            { id: plain(64), window: { _tag: "rolling", lengthMs: DAY_MS }, amount: tokens(90) },
+            {
+              id: plain(64),
+              window: { _tag: "calendar", every: "month", timeZone: "America/Argentina/ComodRivadavia" },
+              amount: tokens(90),
+              rollover: tokens(1)
+            }
+          ]
+        })
+        const authority = ledger.as({ tenant })
+        const key = (): IdempotencyKey => IdempotencyKey.make(wide(256))
+        const named = { kind: wide(64), name: wide(256) }
+        const { reservationId } = yield* authority.reserve({
+          idempotencyKey: key(),
+          subject,
+          action: named,
+          estimate: tokens(10)
+        })
+        const metrics = { modelVersion: wide(128) }
+        yield* authority.commit(reservationId!, { idempotencyKey: key(), actual: tokens(10), metrics })
+        yield* authority.event({ idempotencyKey: key(), subject, action: named, actual: tokens(1), metrics })
+        yield* ledger.fund(tenant, { idempotencyKey: key(), scope, operation: "CREDIT", amount: tokens(5) })
+        const { balance } = yield* ledger.explain(tenant, { scope, unit: "TOKENS" })
+        assert.strictEqual(balance.spent?.amount, 11n)
+      })
+    )
+  })
+
   describe(`${name}: explaining`, () => {
     test(
       "shows what has just expired as given back",
