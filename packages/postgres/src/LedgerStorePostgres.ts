@@ -338,10 +338,13 @@ export const make = Effect.fnUntraced(
               RowJson.document.decode
             )
         }
-        const exit = yield* Effect.exit(Effect.suspend(() => body(tx)))
+        // Rows that cannot be written must not leave the transaction open either.
+        const exit = yield* Effect.exit(
+          Effect.map(Effect.suspend(() => body(tx)), (value) => [value, flushed()] as const)
+        )
         return yield* Exit.isFailure(exit)
           ? Effect.andThen(rollback(session), Effect.failCause(exit.cause))
-          : Effect.as(commit(session, flushed()), exit.value)
+          : Effect.as(commit(session, exit.value[1]), exit.value[0])
       })
 
     /** A connection that says nothing any more is given up, and the server gives its locks to others. */

@@ -86,7 +86,7 @@ import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest
 import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { reaches } from "./rules/Standing.ts"
-import { flawedTenantId, flaws, invalidTenant } from "./Shapes.ts"
+import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
 export type {
@@ -424,10 +424,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     tenant: string,
     needs: Permission,
     who: Who,
+    page: Parameters<typeof invalidPage>[0],
     then: (cause: Cause) => Effect.Effect<A, Trouble>
   ): Effect.Effect<A, Trouble> =>
     Effect.flatMap(causeFor(tenant, needs), (cause) => {
-      const refusal = barred(tenant, needs, who)
+      const refusal = barred(tenant, needs, who) ?? invalidPage(page)
       // What keeps a caller from reading is one of the errors every operation can have.
       return refusal === undefined ? then(cause) : Effect.fail(toError(refusal, cause) as Trouble)
     })
@@ -467,6 +468,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       tenant,
       "admin:audit:read",
       "operators",
+      options,
       (cause) => engine.list(cause, (tx) => tx.acts(tenant, options?.after ?? 0, options?.limit ?? AUDIT_PAGE))
     )
 
@@ -499,7 +501,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         (profile) => ({ tenant, ...profile })
       ),
     tenants: (options) =>
-      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", () => {
+      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", options, () => {
         const limit = options?.limit ?? PAGE
         const found: Array<Tenant> = []
         const next = (after: string): Effect.Effect<ReadonlyArray<Tenant>, StoreError> =>
@@ -609,7 +611,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         shown
       ),
     apiKeys: (tenant, options) =>
-      read(tenant, "admin:apikeys:read", "operators", (cause) =>
+      read(tenant, "admin:apikeys:read", "operators", options, (cause) =>
         Effect.flatMap(
           engine.list(cause, (tx) => tx.documents(tenant, "api_key", options?.after ?? "", options?.limit ?? PAGE)),
           (rows) => Effect.forEach(rows.filter((row) => row._tag === "api_key"), shown)
@@ -658,7 +660,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         budgetOf
       ),
     budgets: (tenant, options) =>
-      read(tenant, "budgets:read", "principals", (cause) => {
+      read(tenant, "budgets:read", "principals", options, (cause) => {
         const after = options?.after
         const rows = visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
           after: after === undefined ? undefined : [after.scope, after.unit],
@@ -683,7 +685,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       act(tenant, "policies:write", "principals", (cause) => Policing.update(cause, id, change)),
     deletePolicy: (tenant, id) => act(tenant, "policies:write", "principals", (cause) => Policing.remove(cause, id)),
     policies: (tenant, options) =>
-      read(tenant, "policies:read", "principals", (cause) => {
+      read(tenant, "policies:read", "principals", options, (cause) => {
         const limit = options?.limit ?? PAGE
         return engine.list(cause, (tx, view) => {
           const seen: Array<PolicyRow> = []
@@ -796,7 +798,7 @@ const authenticate = (engine: Engine, peppers: ApiSecret.Peppers): Operations["a
         ...(traceId === undefined ? undefined : { traceId })
       })
     if (key === undefined || !isRight) return yield* Effect.fail(no("the key is not known"))
-    if (key.status === "REVOKED") return yield* Effect.fail(no("the key was revoked"))
+    if (key.status !== "ACTIVE") return yield* Effect.fail(no("the key was revoked"))
     if ((yield* Clock.currentTimeMillis) >= key.expiresAtMs) return yield* Effect.fail(no("the key has expired"))
     return {
       tenant: key.tenant,

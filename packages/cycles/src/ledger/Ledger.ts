@@ -69,7 +69,7 @@ import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
-import { invalidTenant } from "./Shapes.ts"
+import { invalidPage, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 import { View } from "./View.ts"
 
@@ -392,9 +392,9 @@ export const make = Effect.fnUntraced(
     const authority = (principal: Principal): AuthorityOperations =>
       Authority.make({ principal, maxExtensions, engine })
 
-    const causeFor = (tenant: string): Effect.Effect<Cause, Trouble> =>
+    const causeFor = (tenant: string, page?: Parameters<typeof invalidPage>[0]): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
-        const refusal = invalidTenant(tenant)
+        const refusal = invalidTenant(tenant) ?? invalidPage(page)
         const cause: Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
@@ -439,14 +439,14 @@ export const make = Effect.fnUntraced(
 
     const policies: Operations["policies"] = Effect.fnUntraced(function*(tenant, options) {
       const rows = yield* list(
-        yield* causeFor(tenant),
+        yield* causeFor(tenant, options),
         (tx) => tx.documents(tenant, "policy", options?.after ?? "", options?.limit ?? 1_000)
       )
       return rows.filter((row) => row._tag === "policy")
     })
 
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
-      const cause = yield* causeFor(tenant)
+      const cause = yield* causeFor(tenant, options)
       return yield* list(cause, (tx) => tx.entries(tenant, options?.after ?? 0, options?.limit ?? 1_000))
     })
 

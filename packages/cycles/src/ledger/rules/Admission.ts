@@ -48,13 +48,11 @@ export const budgetsFor = (
   )
 }
 
-/** Whether a budget's status lets anything new be taken from it. */
+/** Whether a budget's status lets anything new be taken from it. A status this version does not know lets nothing. */
 export const blocked = (row: BudgetRow): Refusal | undefined =>
-  row.status === "FROZEN"
-    ? { code: "BUDGET_FROZEN", scope: row.scope, unit: row.unit }
-    : row.status === "CLOSED"
-    ? { code: "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
-    : undefined
+  row.status === "ACTIVE"
+    ? undefined
+    : { code: row.status === "FROZEN" ? "BUDGET_FROZEN" : "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
 
 const admit = (view: View, row: BudgetRow, estimate: bigint, now: number): Refusal | undefined => {
   const at = { scope: row.scope, unit: row.unit, requested: estimate, remaining: remaining(row) }

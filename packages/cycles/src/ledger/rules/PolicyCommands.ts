@@ -21,6 +21,16 @@ const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined
     })
     : undefined
 
+/** Every transaction of a tenant reads its policies. */
+const MOST_POLICIES = 1_000
+
+const tooMany = (view: View, { tenant }: PolicyRow): Verdict | undefined =>
+  view.policiesOf(tenant).length < MOST_POLICIES ? undefined : refused({
+    code: "INVALID_REQUEST",
+    field: "name",
+    reason: `a tenant has at most ${MOST_POLICIES} policies; delete one that is disabled or over`
+  })
+
 const noPolicy = (id: string): Verdict => refused({ code: "NOT_FOUND", reason: `there is no policy ${id}` })
 
 /** Specification: operation `createPolicy`. */
@@ -33,7 +43,8 @@ export const decideCreatePolicy = (
   // The id was chosen with the command: what has it already was made by this very command, run again.
   const made = own(view, policy.tenant, policy.id)
   if (made !== undefined) return { _tag: "Done", reply: made, changes: none, record: undefined }
-  return taken(view, policy) ?? done(policy, { documents: [policy], ...noted("create", policy, {}) })
+  return taken(view, policy) ?? tooMany(view, policy) ??
+    done(policy, { documents: [policy], ...noted("create", policy, {}) })
 }
 
 /** Specification: operation `updatePolicy`. */
