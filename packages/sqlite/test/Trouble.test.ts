@@ -2,11 +2,12 @@ import { LedgerStoreSqlite, SqliteError } from "@effect-cycles/sqlite"
 import * as Connection from "@effect-cycles/sqlite/Connection"
 import * as Store from "@effect-cycles/sqlite/Store"
 import { assert, describe, it } from "@effect/vitest"
-import { Amount, Ledger } from "effect-cycles"
+import { Action, Amount, Ledger } from "effect-cycles"
 import type { Operations } from "effect-cycles/ledger/LedgerStore"
 import { LedgerStore, StoreError } from "effect-cycles/ledger/LedgerStore"
 import { emptyTenant } from "effect-cycles/ledger/Model"
 import { View } from "effect-cycles/ledger/View"
+import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -284,6 +285,46 @@ describe("trouble with a ledger's file", () => {
       // What was not committed was taken back, and the connection goes on.
       assert.deepStrictEqual(yield* lastEntries(Store.make(connection, filename)), [])
       yield* touch(Store.make(connection, filename), "acme", 2)
+    }))
+
+  test("after a commit that was not heard of changes nothing twice, and loses nothing", (folder) =>
+    Effect.gen(function*() {
+      const filename = join(folder, "ledger.db")
+      const connection = yield* Connection.open({ filename, synchronous: "full", lockTimeoutMs: 100 })
+      let commits = 0
+      const forgetful = Store.make({
+        ...connection,
+        commit: () => {
+          connection.commit()
+          // Every other one has happened, and says it may not have.
+          if (commits++ % 2 === 1) throw Object.assign(new Error("the disk is gone"), { code: "SQLITE_IOERR" })
+        }
+      }, filename)
+      yield* Effect.provide(
+        Effect.gen(function*() {
+          const ledger = yield* Ledger.Ledger
+          const scope = "tenant:acme"
+          yield* ledger.createBudget("acme", { scope, allocated: Amount.tokens(1_000) })
+          const acme = ledger.as({ tenant: "acme" })
+          for (let i = 0; i < 10; i++) {
+            const idempotencyKey = IdempotencyKey.make(`${i}`)
+            const { reservationId } = yield* acme.reserve({
+              idempotencyKey,
+              subject: { tenant: "acme" },
+              action: Action.make("tool.call", "search"),
+              estimate: Amount.tokens(10)
+            })
+            yield* acme.commit(reservationId!, { idempotencyKey, actual: Amount.tokens(7) })
+          }
+          const { balances } = yield* acme.balances({ tenant: "acme" })
+          assert.strictEqual(balances[0]?.spent?.amount, 70n)
+          assert.strictEqual(balances[0]?.reserved?.amount, 0n)
+          assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
+          assert.strictEqual((yield* ledger.entries("acme")).length, 21)
+        }),
+        Ledger.layer().pipe(Layer.provide(Layer.succeed(LedgerStore, forgetful)))
+      )
+      assert.isAbove(commits, 22)
     }))
 
   test("reaches whoever asked the ledger as an authority that is unavailable, saying why", (folder) =>

@@ -29,13 +29,12 @@
  * @since 0.1.0
  */
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, LedgerStore, Window } from "effect-cycles"
+import { Amount, Governance, Ledger, Window } from "effect-cycles"
 import type { PolicyRow } from "effect-cycles/ledger/Model"
-import { emptyTenant } from "effect-cycles/ledger/Model"
-import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
+import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import * as Commands from "./Commands.ts"
 import * as ReferenceModel from "./ReferenceModel.ts"
@@ -80,34 +79,15 @@ const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.
 })
 
 /** Registers the tenants that have defaults. */
-const register = Effect.fnUntraced(
-  function*({ defaults }: Commands.Scenario): Effect.fn.Return<void, LedgerStore.StoreError, LedgerStore.LedgerStore> {
-    const store = yield* LedgerStore.LedgerStore
-    for (const { tenant, ...more } of defaults) {
-      yield* store.transact([tenant], (tx) => {
-        const view = new View()
-        view.putTenant({
-          ...emptyTenant(tenant),
-          profile: {
-            name: tenant,
-            status: "ACTIVE",
-            parent: undefined,
-            overagePolicy: more.overagePolicy,
-            defaultTtlMs: more.defaultTtlMs,
-            maxTtlMs: more.maxTtlMs,
-            maxExtensions: more.maxExtensions,
-            metadata: undefined,
-            createdAtMs: tx.now,
-            updatedAtMs: tx.now,
-            suspendedAtMs: undefined,
-            closedAtMs: undefined
-          }
-        })
-        return tx.write(view.writes())
-      })
-    }
-  }
-)
+const register = (
+  operator: Governance.Governing,
+  { defaults }: Commands.Scenario
+): Effect.Effect<void, Governance.GovernanceError> =>
+  Effect.forEach(
+    defaults,
+    ({ tenant, ...settings }) => operator.createTenant(tenant, { name: tenant, ...settings }),
+    { discard: true }
+  )
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
   limits.map(({ amount, id, rollover, window }) => ({
@@ -120,6 +100,7 @@ const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>
 /** One operation of the model, asked of the real ledger. */
 const perform = (
   ledger: Ledger.Operations,
+  operator: Governance.Governing,
   operation: ReferenceModel.Operation
 ): Effect.Effect<ReferenceModel.Outcome> => {
   const authority: BudgetAuthority.Operations = ledger.as({ tenant: operation.tenant, balances: true })
@@ -166,6 +147,15 @@ const perform = (
           ({ balance }) => balance
         )
       }
+      case "SetTenantStatus": {
+        const { status, tenant } = operation
+        const set = {
+          ACTIVE: operator.reactivateTenant,
+          SUSPENDED: operator.suspendTenant,
+          CLOSED: operator.closeTenant
+        }
+        return Effect.map(set[status](tenant), ({ status }) => ({ status }))
+      }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
       case "CreatePolicy":
@@ -210,9 +200,11 @@ const perform = (
  */
 export const run = Effect.fnUntraced(function*(
   scenario: Commands.Scenario
-): Effect.fn.Return<Run, Ledger.BudgetError | LedgerStore.StoreError, Ledger.Ledger | LedgerStore.LedgerStore> {
+): Effect.fn.Return<Run, Ledger.BudgetError | Governance.GovernanceError, Ledger.Ledger> {
   const ledger = yield* Ledger.Ledger
-  yield* register(scenario)
+  const governance = yield* Governance.make({ peppers: [Redacted.make("a pepper that has signed nothing yet")] })
+  const operator = governance.asOperator({ actor: "operator" })
+  yield* register(operator, scenario)
   for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
     yield* ledger.createBudget(tenant, {
       scope,
@@ -227,7 +219,7 @@ export const run = Effect.fnUntraced(function*(
   for (const command of scenario.commands) {
     for (const step of driver.steps(command)) {
       yield* TestClock.setTime(step.now)
-      const outcome = yield* perform(ledger, step.operation)
+      const outcome = yield* perform(ledger, operator, step.operation)
       const ids = Commands.idsOf(outcome, entries.length)
       const expected = driver.expect(step, ids)
       entries.push({ ...step, ids, outcome })

@@ -182,7 +182,7 @@ export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles
 
 interface Submission {
   readonly command: Command
-  /** What is to be read in the same transaction, or changed by what is read. */
+  /** What is to be read in the same transaction, or changed by what is read; not where the command is refused. */
   readonly body?: Reader<unknown> | undefined
   /** Whether the body changes the view; it runs before everything is written then, otherwise after. */
   readonly changes?: boolean | undefined

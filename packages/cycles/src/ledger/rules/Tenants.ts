@@ -50,11 +50,6 @@ const settled = (before: TenantProfile, settings: TenantSettings): TenantProfile
   metadata: settings.metadata ?? before.metadata
 })
 
-const flawedTtl = ({ defaultTtlMs, maxTtlMs }: TenantProfile): Refusal | undefined =>
-  defaultTtlMs !== undefined && maxTtlMs !== undefined && defaultTtlMs > maxTtlMs
-    ? { code: "INVALID_REQUEST", field: "defaultTtlMs", reason: `must not be above maxTtlMs, which is ${maxTtlMs}` }
-    : undefined
-
 const unregistered = (tenant: string): Verdict =>
   refused({ code: "NOT_FOUND", reason: `there is no tenant ${tenant}; register it first` })
 
@@ -105,8 +100,6 @@ export const decideCreateTenant = (
     suspendedAtMs: undefined,
     closedAtMs: undefined
   }, order.settings)
-  const flaw = flawedTtl(profile)
-  if (flaw !== undefined) return refused(flaw)
   const event: Happening = { type: "tenant.created", details: { tenant_id: tenant, new_status: "ACTIVE" } }
   return answered(profile, [{ kind: undefined, budgets: [], profile, events: [event] }])
 }
@@ -126,8 +119,6 @@ export const decideUpdateTenant = (
   const parent = flawedParent(view, tenant, order.settings.parent)
   if (parent !== undefined) return refused(parent)
   const profile = { ...settled(before, order.settings), updatedAtMs: now }
-  const flaw = flawedTtl(profile)
-  if (flaw !== undefined) return refused(flaw)
   const fields = (["name", "parent", ...settings, "metadata"] as const).filter((name) => profile[name] !== before[name])
   const event: Happening = {
     type: settings.some((name) => fields.includes(name)) ? "tenant.settings_changed" : "tenant.updated",
@@ -185,10 +176,13 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   const whole = view.whole(tenant)
   if (whole === undefined) throw new Error(`what ${tenant} has was not loaded`)
   const changes: Array<Change> = []
-  const budgets = new Map(whole.budgets.map((row) => [`${row.scope} ${row.unit}`, row]))
+  const budgets = new Map<string, BudgetRow>(
+    sorted(whole.budgets.map((row) => [`${row.scope} ${row.unit}`, row] as const), ([name]) => name)
+  )
   const counters = new Map<string, CounterRow>()
   const drained = new Map<string, bigint>()
-  for (const row of whole.open) {
+  // In an order of its own, whatever order the store has: the same close leaves the same history.
+  for (const row of sorted(whole.open, ({ id }) => id)) {
     const { amount, unit } = row.estimate
     const held = Limits.giveBack({ counter: (of, id) => counters.get(id) ?? view.counter(of, id) }, row)
     for (const counter of held) counters.set(counter.id, counter)
@@ -217,7 +211,7 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   for (const [name, before] of budgets) {
     if (before.status !== "CLOSED") changes.push(closed(before, drained.get(name) ?? 0n, now))
   }
-  for (const before of whole.apiKeys) {
+  for (const before of sorted(whole.apiKeys, ({ id }) => id)) {
     if (before.status === "REVOKED") continue
     const { id, name } = before
     const details = {
@@ -238,6 +232,9 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   }
   return changes
 }
+
+const sorted = <A>(rows: ReadonlyArray<A>, name: (row: A) => string): ReadonlyArray<A> =>
+  [...rows].sort((a, b) => name(a) < name(b) ? -1 : 1)
 
 const closed = (before: BudgetRow, drained: bigint, now: number): Change => {
   const { id, scope, status, unit } = before
