@@ -22,6 +22,8 @@
  *
  * @since 0.1.0
  */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as KeyText from "effect-cycles/ledger/KeyText"
 import type { LedgerTx, Operations } from "effect-cycles/ledger/LedgerStore"
 import { LedgerStore, StoreError } from "effect-cycles/ledger/LedgerStore"
 import type { TenantRow } from "effect-cycles/ledger/Model"
@@ -32,16 +34,17 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Lists from "./Lists.ts"
 import { migrate } from "./Migrating.ts"
-import { integer, plain, texts } from "./Parameters.ts"
+import { integer, keys as keysOf, texts } from "./Parameters.ts"
 import { endsSession, fromSqlError, PostgresError, sqlState } from "./PostgresError.ts"
 import * as Rows from "./Rows.ts"
-import type { Address, Answer, Row, Session, Settings, Statement } from "./Session.ts"
+import type { Answer, Row, Session, Settings, Statement } from "./Session.ts"
 import { COMMIT, firstError, open, rowsOf, statement } from "./Session.ts"
 import { statements, TIME } from "./Tables.ts"
 
@@ -66,7 +69,22 @@ import { statements, TIME } from "./Tables.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Address {
+export interface Options extends
+  Pick<
+    PgConnection.Config,
+    | "url"
+    | "host"
+    | "port"
+    | "path"
+    | "database"
+    | "username"
+    | "ssl"
+    | "connectTimeout"
+    | "keepAlive"
+    | "applicationName"
+  >
+{
+  readonly password?: Redacted.Redacted | undefined
   readonly schema?: string | undefined
   readonly lanes?: number | undefined
   readonly clock?: "database" | "program" | undefined
@@ -193,7 +211,7 @@ export const make = Effect.fnUntraced(
       PostgresError
     > {
       const session = yield* line.get
-      const names = texts(tenants)
+      const names = keysOf(tenants)
       const opening = [statement(BEGIN), statement(sql.lock, names), statement(TIME)]
       let answers = yield* session.send(opening)
       let before = 0
@@ -211,7 +229,12 @@ export const make = Effect.fnUntraced(
       }
       const locked = yield* Effect.try({
         try: () =>
-          new Map(rowsAt(answers, before + 1).map((row) => [String(row[0]), RowJson.tenant.decode(String(row[1]))])),
+          new Map(
+            rowsAt(answers, before + 1).map((row) => {
+              const tenant = RowJson.tenant.decode(String(row[0]))
+              return [tenant.tenant, tenant] as const
+            })
+          ),
         catch: (cause) =>
           new PostgresError({ reason: "Unreadable", detail: cause instanceof Error ? cause.message : "", cause })
       }).pipe(Effect.tapError(() => line.drop))
@@ -285,18 +308,33 @@ export const make = Effect.fnUntraced(
           reservations: (tenant, query, page) =>
             list(Lists.reservations(schema, tenant, query, page), RowJson.reservation.decode),
           entries: (tenant, after, limit) =>
-            list(statement(sql.entriesAbove, tenant, integer(after), integer(limit)), RowJson.entry.decode),
+            list(
+              statement(sql.entriesAbove, KeyText.encode(tenant), integer(after), integer(limit)),
+              RowJson.entry.decode
+            ),
           events: (tenant, after, limit) =>
-            list(statement(sql.eventsAbove, tenant, integer(after), integer(limit)), RowJson.event.decode),
+            list(
+              statement(sql.eventsAbove, KeyText.encode(tenant), integer(after), integer(limit)),
+              RowJson.event.decode
+            ),
           acts: (tenant, after, limit) =>
-            list(statement(sql.actsAbove, tenant, integer(after), integer(limit)), RowJson.act.decode),
+            list(statement(sql.actsAbove, KeyText.encode(tenant), integer(after), integer(limit)), RowJson.act.decode),
           counters: (tenant, from, to, limit) =>
             list(
-              statement(sql.countersBetween, tenant, plain(from), plain(to), integer(limit)),
+              statement(
+                sql.countersBetween,
+                KeyText.encode(tenant),
+                KeyText.encode(from),
+                KeyText.encode(to),
+                integer(limit)
+              ),
               RowJson.counter.decode
             ),
           documents: (tenant, kind, after, limit) =>
-            list(statement(sql.documentsAbove, tenant, kind, plain(after), integer(limit)), RowJson.document.decode)
+            list(
+              statement(sql.documentsAbove, KeyText.encode(tenant), kind, KeyText.encode(after), integer(limit)),
+              RowJson.document.decode
+            )
         }
         const exit = yield* Effect.exit(Effect.suspend(() => body(tx)))
         return yield* Exit.isFailure(exit)
@@ -363,20 +401,20 @@ export const make = Effect.fnUntraced(
         Effect.flatMap(time, (now) =>
           Effect.map(
             aside(statement(sql.dueTenants, integer(now), integer(limit))),
-            ([rows]) => (rows ?? []).map((row) => String(row[0]))
+            ([rows]) => (rows ?? []).map((row) => KeyText.decode(String(row[0])))
           )),
       tenants: (after, limit) =>
         Effect.flatMap(
-          aside(statement(sql.tenantsAbove, after, integer(limit))),
+          aside(statement(sql.tenantsAbove, KeyText.encode(after), integer(limit))),
           ([rows]) => readable(() => (rows ?? []).map((row) => RowJson.tenant.decode(String(row[0]))))
         ),
       undelivered: (limit) =>
         Effect.map(
           aside(statement(sql.undelivered, integer(limit))),
-          ([rows]) => (rows ?? []).map((row) => String(row[0]))
+          ([rows]) => (rows ?? []).map((row) => KeyText.decode(String(row[0])))
         ),
       find: (kind, id) =>
-        Effect.flatMap(aside(statement(sql.find, kind, plain(id))), ([rows]) =>
+        Effect.flatMap(aside(statement(sql.find, kind, KeyText.encode(id))), ([rows]) =>
           readable(() => {
             const data = rows?.[0]?.[0]
             return data === undefined ? undefined : RowJson.document.decode(String(data))

@@ -3,11 +3,12 @@
  *
  * @internal
  */
+import * as KeyText from "effect-cycles/ledger/KeyText"
 import type { Page } from "effect-cycles/ledger/LedgerStore"
 import type { BalancesQuery } from "effect-cycles/protocol/Balance"
 import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
 import { levels } from "effect-cycles/protocol/Subject"
-import { integer, plain } from "./Parameters.ts"
+import { integer } from "./Parameters.ts"
 import type { Statement } from "./Session.ts"
 import { quoted } from "./Tables.ts"
 
@@ -15,8 +16,8 @@ import { quoted } from "./Tables.ts"
 class Text {
   readonly params: Array<string> = []
 
-  text(value: string): string {
-    return `$${this.params.push(value)}::text`
+  key(value: string): string {
+    return `$${this.params.push(KeyText.encode(value))}::text`
   }
 
   integer(value: string | number): string {
@@ -32,14 +33,14 @@ const segments = (text: Text, tenant: string, query: Pick<BalancesQuery, (typeof
   levels.flatMap((level) => {
     const value = query[level]
     if (value === undefined || (level === "tenant" && value === tenant)) return []
-    return [`position(${text.text(plain(`/${level}:${value}/`))} IN '/' || scope || '/') > 0`]
+    return [`position(${text.key(`/${level}:${value}/`)} IN '/' || scope || '/') > 0`]
   })
 
 export const budgets = (schema: string, tenant: string, query: BalancesQuery, page: Page): Statement => {
   const text = new Text()
-  const where = [`tenant = ${text.text(tenant)}`, ...segments(text, tenant, query)]
+  const where = [`tenant = ${text.key(tenant)}`, ...segments(text, tenant, query)]
   if (page.after !== undefined) {
-    where.push(`(scope, unit) > (${text.text(plain(page.after[0]))}, ${text.text(plain(page.after[1]))})`)
+    where.push(`(scope, unit) > (${text.key(page.after[0])}, ${text.key(page.after[1])})`)
   }
   return {
     sql: `SELECT data FROM ${quoted(schema)}.budgets WHERE ${where.join(" AND ")}
@@ -90,11 +91,11 @@ export const reservations = (
   const after = page.after === undefined
     ? undefined
     : {
-      value: isNumber ? text.integer(page.after[0]) : text.text(plain(page.after[0])),
-      id: text.text(plain(page.after[1]))
+      value: isNumber ? text.integer(page.after[0]) : text.key(page.after[0]),
+      id: text.key(page.after[1])
     }
 
-  const own = text.text(tenant)
+  const own = text.key(tenant)
   const filters = [
     ...segments(text, tenant, query),
     ...between(text, "created_at", query.createdFromMs, query.createdToMs),
@@ -106,7 +107,7 @@ export const reservations = (
     if (to !== undefined) filters.push(`created_at <= ${text.integer(Math.floor(to))}`)
   }
   if (query.idempotencyKey !== undefined) {
-    filters.push(`idempotency_key = ${text.text(plain(query.idempotencyKey))}`)
+    filters.push(`idempotency_key = ${text.key(query.idempotencyKey)}`)
   }
   const limit = limitOf(page.limit)
   const order = `ORDER BY ${column}${descending ? " DESC" : ""}, id`
@@ -134,7 +135,7 @@ export const reservations = (
     const where = [
       `tenant = ${own}`,
       ...filters,
-      ...(query.status === undefined ? [] : [`status = ${text.text(query.status)}`]),
+      ...(query.status === undefined ? [] : [`status = ${text.key(query.status)}`]),
       ...between(text, "finalized_at", query.finalizedFromMs, query.finalizedToMs)
     ].join(" AND ")
     const all = "id, tenant, scope, idempotency_key, reserved, created_at, expires_at, data, status"

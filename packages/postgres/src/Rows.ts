@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as KeyText from "effect-cycles/ledger/KeyText"
 import type {
   ApiKeyRow,
   Document,
@@ -14,7 +15,7 @@ import type {
 import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
 import * as RowJson from "effect-cycles/ledger/RowJson"
 import type { Keys, View, Writes } from "effect-cycles/ledger/View"
-import { booleans, integer, integers, plain, texts } from "./Parameters.ts"
+import { booleans, integer, integers, keys as keysOf, texts } from "./Parameters.ts"
 import type { Row, Statement } from "./Session.ts"
 import { statement } from "./Session.ts"
 import type { Statements } from "./Tables.ts"
@@ -25,15 +26,21 @@ export interface Loading {
   readonly take: (rows: ReadonlyArray<Row>) => void
 }
 
-const group = <A>(rows: ReadonlyArray<Row>, decode: (text: string) => A): ReadonlyMap<string, ReadonlyArray<A>> => {
+const dataOf = <A>(rows: ReadonlyArray<Row> | undefined, decode: (text: string) => A): ReadonlyArray<A> =>
+  (rows ?? []).map((row) => decode(String(row[0])))
+
+const group = <A>(rows: ReadonlyArray<A>, keyOf: (row: A) => string): ReadonlyMap<string, ReadonlyArray<A>> => {
   const groups = new Map<string, Array<A>>()
-  for (const [key, data] of rows) {
-    const of = groups.get(String(key))
-    if (of === undefined) groups.set(String(key), [decode(String(data))])
-    else of.push(decode(String(data)))
+  for (const row of rows) {
+    const key = keyOf(row)
+    const of = groups.get(key)
+    if (of === undefined) groups.set(key, [row])
+    else of.push(row)
   }
   return groups
 }
+
+const tenantOf = ({ tenant }: { readonly tenant: string }): string => tenant
 
 const policyOf = (text: string): PolicyRow => {
   const document = RowJson.document.decode(text)
@@ -46,9 +53,6 @@ const apiKeyOf = (text: string): ApiKeyRow => {
   if (document._tag !== "api_key") throw new TypeError(`A ${document._tag} stands where an API key should`)
   return document
 }
-
-const dataOf = <A>(rows: ReadonlyArray<Row> | undefined, decode: (text: string) => A): ReadonlyArray<A> =>
-  (rows ?? []).map((row) => decode(String(row[0])))
 
 /**
  * What to send to load the keys. The tenants' own rows were read when they were locked. `taken` is called once every answer is
@@ -64,30 +68,27 @@ export const loadings = (
   const all: Array<Loading> = []
   const none = () => {}
   if (keys.tenants.length > 0) {
-    const names = texts(keys.tenants)
+    const names = keysOf(keys.tenants)
     let rows = locked
     let due: ReadonlyMap<string, ReadonlyArray<ReservationRow>> = new Map()
     const others = keys.tenants.filter((tenant) => !locked.has(tenant))
     if (others.length > 0) {
       all.push({
-        statement: statement(sql.tenants, texts(others)),
+        statement: statement(sql.tenants, keysOf(others)),
         take: (found) => {
-          rows = new Map([
-            ...locked,
-            ...found.map((row) => [String(row[0]), RowJson.tenant.decode(String(row[1]))] as const)
-          ])
+          rows = new Map([...locked, ...dataOf(found, RowJson.tenant.decode).map((row) => [row.tenant, row] as const)])
         }
       })
     }
     all.push({
       statement: statement(sql.due, names, integer(now)),
       take: (found) => {
-        due = group(found, RowJson.reservation.decode)
+        due = group(dataOf(found, RowJson.reservation.decode), tenantOf)
       }
     }, {
       statement: statement(sql.policies, names),
       take: (found) => {
-        const policies = group(found, policyOf)
+        const policies = group(dataOf(found, policyOf), tenantOf)
         for (const tenant of keys.tenants) {
           view.loadedTenant(rows.get(tenant) ?? emptyTenant(tenant), due.get(tenant) ?? [], policies.get(tenant) ?? [])
         }
@@ -99,19 +100,19 @@ export const loadings = (
     let open: ReadonlyArray<Row> | undefined
     all.push(
       {
-        statement: statement(sql.budgetsOfTenant, tenant),
+        statement: statement(sql.budgetsOfTenant, KeyText.encode(tenant)),
         take: (found) => {
           budgets = found
         }
       },
       {
-        statement: statement(sql.openOfTenant, tenant),
+        statement: statement(sql.openOfTenant, KeyText.encode(tenant)),
         take: (found) => {
           open = found
         }
       },
       {
-        statement: statement(sql.apiKeysOfTenant, tenant),
+        statement: statement(sql.apiKeysOfTenant, KeyText.encode(tenant)),
         take: (found) =>
           view.loadedWhole(tenant, {
             budgets: dataOf(budgets, RowJson.budget.decode),
@@ -123,28 +124,28 @@ export const loadings = (
   }
   if (keys.scopes.length > 0) {
     all.push({
-      statement: statement(sql.budgets, texts(keys.scopes)),
+      statement: statement(sql.budgets, keysOf(keys.scopes)),
       take: (found) => {
-        const budgets = group(found, RowJson.budget.decode)
+        const budgets = group(dataOf(found, RowJson.budget.decode), ({ scope }) => scope)
         for (const scope of keys.scopes) view.loadedScope(scope, budgets.get(scope) ?? [])
       }
     })
   }
   if (keys.reservations.length > 0) {
     all.push({
-      statement: statement(sql.reservations, texts(keys.reservations.map(plain))),
+      statement: statement(sql.reservations, keysOf(keys.reservations)),
       take: (found) => {
-        const rows = new Map(found.map(([id, data]) => [id, RowJson.reservation.decode(String(data))]))
-        for (const id of keys.reservations) view.loadedReservation(id, rows.get(plain(id)))
+        const rows = new Map(dataOf(found, RowJson.reservation.decode).map((row) => [row.id, row]))
+        for (const id of keys.reservations) view.loadedReservation(id, rows.get(id))
       }
     })
   }
   if (keys.records.length > 0) {
     all.push({
-      statement: statement(sql.records, texts(keys.records.map(({ id }) => plain(id)))),
+      statement: statement(sql.records, keysOf(keys.records.map(({ id }) => id))),
       take: (found) => {
-        const rows = new Map(found.map(([id, data]) => [id, RowJson.record.decode(String(data))]))
-        for (const key of keys.records) view.loadedRecord(key, rows.get(plain(key.id)))
+        const rows = new Map(dataOf(found, RowJson.record.decode).map((row) => [row.id, row]))
+        for (const key of keys.records) view.loadedRecord(key, rows.get(key.id))
       }
     })
   }
@@ -152,14 +153,12 @@ export const loadings = (
     all.push({
       statement: statement(
         sql.counters,
-        texts(keys.counters.map(({ tenant }) => tenant)),
-        texts(keys.counters.map(({ id }) => plain(id)))
+        keysOf(keys.counters.map(tenantOf)),
+        keysOf(keys.counters.map(({ id }) => id))
       ),
       take: (found) => {
-        const rows = new Map(
-          found.map(([tenant, id, data]) => [`${String(tenant)} ${String(id)}`, RowJson.counter.decode(String(data))])
-        )
-        for (const { id, tenant } of keys.counters) view.loadedCounter(tenant, id, rows.get(`${tenant} ${plain(id)}`))
+        const rows = new Map(dataOf(found, RowJson.counter.decode).map((row) => [`${row.tenant} ${row.id}`, row]))
+        for (const { id, tenant } of keys.counters) view.loadedCounter(tenant, id, rows.get(`${tenant} ${id}`))
       }
     })
   }
@@ -168,13 +167,10 @@ export const loadings = (
       statement: statement(sql.documents, ...documentKeys(keys.documents)),
       take: (found) => {
         const rows = new Map(
-          found.map(([tenant, kind, id, data]) => [
-            `${String(tenant)} ${String(kind)} ${String(id)}`,
-            RowJson.document.decode(String(data))
-          ])
+          dataOf(found, RowJson.document.decode).map((row) => [`${row.tenant} ${row._tag} ${row.id}`, row])
         )
         for (const key of keys.documents) {
-          view.loadedDocument(key, rows.get(`${key.tenant} ${key.kind} ${plain(key.id)}`))
+          view.loadedDocument(key, rows.get(`${key.tenant} ${key.kind} ${key.id}`))
         }
       }
     })
@@ -186,16 +182,18 @@ const documentKeys = (
   keys: ReadonlyArray<{ readonly tenant: string; readonly kind: Document["_tag"]; readonly id: string }>
 ) =>
   [
-    texts(keys.map(({ tenant }) => tenant)),
+    keysOf(keys.map(tenantOf)),
     texts(keys.map(({ kind }) => kind)),
-    texts(keys.map(({ id }) => plain(id)))
+    keysOf(keys.map(({ id }) => id))
   ] as const
 
 /** What is written of a tenant that is seen for the first time. */
 export const newTenant = (tenant: string): string => RowJson.tenant.encode(emptyTenant(tenant))
 
 const settles = ({ operation, reservationId }: IdempotencyRow): string | null =>
-  reservationId !== undefined && (operation === "commit" || operation === "release") ? plain(reservationId) : null
+  reservationId !== undefined && (operation === "commit" || operation === "release")
+    ? KeyText.encode(reservationId)
+    : null
 
 const log = <A extends { readonly tenant: string; readonly number: number }>(
   sql: string,
@@ -204,7 +202,7 @@ const log = <A extends { readonly tenant: string; readonly number: number }>(
 ): Statement =>
   statement(
     sql,
-    texts(rows.map(({ tenant }) => tenant)),
+    keysOf(rows.map(tenantOf)),
     integers(rows.map(({ number }) => number)),
     texts(rows.map(encode))
   )
@@ -215,7 +213,7 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (writes.tenants.length > 0) {
     all.push(statement(
       sql.putTenants,
-      texts(writes.tenants.map(({ tenant }) => tenant)),
+      keysOf(writes.tenants.map(tenantOf)),
       booleans(writes.tenants.map(({ deliveredEvent, lastEvent }) => lastEvent > deliveredEvent)),
       texts(writes.tenants.map(RowJson.tenant.encode))
     ))
@@ -223,9 +221,9 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (writes.budgets.length > 0) {
     all.push(statement(
       sql.putBudgets,
-      texts(writes.budgets.map(({ scope }) => scope)),
-      texts(writes.budgets.map(({ unit }) => unit)),
-      texts(writes.budgets.map(({ tenant }) => tenant)),
+      keysOf(writes.budgets.map(({ scope }) => scope)),
+      keysOf(writes.budgets.map(({ unit }) => unit)),
+      keysOf(writes.budgets.map(tenantOf)),
       texts(writes.budgets.map(RowJson.budget.encode))
     ))
   }
@@ -233,10 +231,10 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (open.length > 0) {
     all.push(statement(
       sql.putOpen,
-      texts(open.map(({ id }) => plain(id))),
-      texts(open.map(({ tenant }) => tenant)),
-      texts(open.map(leaf)),
-      texts(open.map(({ idempotencyKey }) => plain(idempotencyKey))),
+      keysOf(open.map(({ id }) => id)),
+      keysOf(open.map(tenantOf)),
+      keysOf(open.map(leaf)),
+      keysOf(open.map(({ idempotencyKey }) => idempotencyKey)),
       integers(open.map(({ estimate }) => estimate.amount)),
       integers(open.map(({ createdAtMs }) => createdAtMs)),
       integers(open.map(({ expiresAtMs }) => expiresAtMs)),
@@ -246,16 +244,16 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   }
   const ended = writes.reservations.filter(({ status }) => status !== "ACTIVE")
   if (ended.length > 0) {
-    const ids = texts(ended.map(({ id }) => plain(id)))
+    const ids = keysOf(ended.map(({ id }) => id))
     all.push(
       statement(sql.removeOpen, ids),
       statement(
         sql.putEnded,
         ids,
-        texts(ended.map(({ tenant }) => tenant)),
-        texts(ended.map(({ status }) => status)),
-        texts(ended.map(leaf)),
-        texts(ended.map(({ idempotencyKey }) => plain(idempotencyKey))),
+        keysOf(ended.map(tenantOf)),
+        keysOf(ended.map(({ status }) => status)),
+        keysOf(ended.map(leaf)),
+        keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
         integers(ended.map(({ estimate }) => estimate.amount)),
         integers(ended.map(({ createdAtMs }) => createdAtMs)),
         integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
@@ -268,7 +266,7 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (writes.records.length > 0) {
     all.push(statement(
       sql.addRecords,
-      texts(writes.records.map(({ id }) => plain(id))),
+      keysOf(writes.records.map(({ id }) => id)),
       texts(writes.records.map(settles)),
       integers(writes.records.map(({ keepUntilMs }) => keepUntilMs)),
       texts(writes.records.map(RowJson.record.encode))
@@ -277,8 +275,8 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (writes.counters.length > 0) {
     all.push(statement(
       sql.putCounters,
-      texts(writes.counters.map(({ tenant }) => tenant)),
-      texts(writes.counters.map(({ id }) => plain(id))),
+      keysOf(writes.counters.map(tenantOf)),
+      keysOf(writes.counters.map(({ id }) => id)),
       integers(writes.counters.map(({ keepUntilMs }) => keepUntilMs)),
       texts(writes.counters.map(RowJson.counter.encode))
     ))
@@ -291,7 +289,7 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
   if (writes.foldedEntries.size > 0) {
     all.push(statement(
       sql.foldEntries,
-      texts(Array.from(writes.foldedEntries.keys())),
+      keysOf(Array.from(writes.foldedEntries.keys())),
       integers(Array.from(writes.foldedEntries.values()))
     ))
   }

@@ -6,29 +6,11 @@
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { PostgresError } from "./PostgresError.ts"
 import { endsSession, fromSqlError } from "./PostgresError.ts"
-
-/** Where and as whom to connect; the fields are `@effect/sql-pg`'s. */
-export type Address =
-  & Pick<
-    PgConnection.Config,
-    | "url"
-    | "host"
-    | "port"
-    | "path"
-    | "database"
-    | "username"
-    | "ssl"
-    | "connectTimeout"
-    | "keepAlive"
-    | "applicationName"
-  >
-  & { readonly password?: Redacted.Redacted | undefined }
 
 export interface Statement {
   readonly sql: string
@@ -83,7 +65,7 @@ export const COMMIT = "COMMIT"
 
 const command = (sql: string): string => sql.slice(0, 6)
 
-export const open = (address: Address, settings: Settings): Effect.Effect<Session, PostgresError> =>
+export const open = (address: PgConnection.Config, settings: Settings): Effect.Effect<Session, PostgresError> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const connection = yield* PgConnection.make({

@@ -151,25 +151,24 @@ export const statements = (schema: string): Statements => {
   const above = (table: string): string =>
     `SELECT data FROM ${s}.${table} WHERE tenant = $1::text AND number > $2::bigint ORDER BY number LIMIT $3::bigint`
   return {
-    lock: `SELECT tenant, data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE`,
+    lock: `SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE`,
     addTenants: `INSERT INTO ${s}.tenants (tenant, undelivered, data)
       SELECT x.tenant, false, x.data FROM unnest($1::text[], $2::text[]) x(tenant, data) ORDER BY x.tenant COLLATE "C"
       ON CONFLICT (tenant) DO NOTHING`,
-    tenants: `SELECT tenant, data FROM ${s}.tenants WHERE tenant = ANY($1::text[])`,
-    due: `SELECT tenant, data FROM ${s}.open_reservations
+    tenants: `SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[])`,
+    due: `SELECT data FROM ${s}.open_reservations
       WHERE tenant = ANY($1::text[]) AND deadline < $2::bigint ORDER BY deadline, id`,
-    policies: `SELECT tenant, data FROM ${s}.documents WHERE tenant = ANY($1::text[]) AND kind = 'policy' ORDER BY id`,
+    policies: `SELECT data FROM ${s}.documents WHERE tenant = ANY($1::text[]) AND kind = 'policy' ORDER BY id`,
     budgetsOfTenant: `SELECT data FROM ${s}.budgets WHERE tenant = $1::text ORDER BY scope, unit`,
     openOfTenant: `SELECT data FROM ${s}.open_reservations WHERE tenant = $1::text ORDER BY deadline, id`,
     apiKeysOfTenant: `SELECT data FROM ${s}.documents WHERE tenant = $1::text AND kind = 'api_key' ORDER BY id`,
-    budgets: `SELECT scope, data FROM ${s}.budgets WHERE scope = ANY($1::text[])`,
-    reservations: `SELECT id, data FROM ${s}.open_reservations WHERE id = ANY($1::text[])
-      UNION ALL SELECT id, data FROM ${s}.ended_reservations WHERE id = ANY($1::text[])`,
-    records: `SELECT id, data FROM ${s}.records WHERE id = ANY($1::text[])`,
-    counters: `SELECT r.tenant, r.id, r.data FROM unnest($1::text[], $2::text[]) k(tenant, id)
+    budgets: `SELECT data FROM ${s}.budgets WHERE scope = ANY($1::text[])`,
+    reservations: `SELECT data FROM ${s}.open_reservations WHERE id = ANY($1::text[])
+      UNION ALL SELECT data FROM ${s}.ended_reservations WHERE id = ANY($1::text[])`,
+    records: `SELECT data FROM ${s}.records WHERE id = ANY($1::text[])`,
+    counters: `SELECT r.data FROM unnest($1::text[], $2::text[]) k(tenant, id)
       JOIN ${s}.counters r ON r.tenant = k.tenant AND r.id = k.id`,
-    documents:
-      `SELECT r.tenant, r.kind, r.id, r.data FROM unnest($1::text[], $2::text[], $3::text[]) k(tenant, kind, id)
+    documents: `SELECT r.data FROM unnest($1::text[], $2::text[], $3::text[]) k(tenant, kind, id)
       JOIN ${s}.documents r ON r.tenant = k.tenant AND r.kind = k.kind AND r.id = k.id`,
     putTenants: `UPDATE ${s}.tenants r SET undelivered = x.undelivered, data = x.data
       FROM unnest($1::text[], $2::boolean[], $3::text[]) x(tenant, undelivered, data) WHERE r.tenant = x.tenant`,

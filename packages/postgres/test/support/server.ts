@@ -113,10 +113,7 @@ export const makeServer = async (
   const data = join(folder, "data")
   const made = spawnSync(
     join(bin, "initdb"),
-    [
-      ...["-D", data, "-U", "cycles", "--pwfile", secret, "--auth", "scram-sha-256"],
-      ...["-E", "UTF8", "--locale", "C", "--no-sync"]
-    ],
+    `-D ${data} -U cycles --pwfile ${secret} --auth scram-sha-256 -E UTF8 --locale C --no-sync`.split(" "),
     { encoding: "utf8", cwd: folder, ...as }
   )
   if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
