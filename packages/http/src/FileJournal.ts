@@ -312,22 +312,6 @@ export const make = Effect.fnUntraced(function*(
     return (yield* fs.exists(`${stem}.${why}`)) ? `${stem}.${crypto.randomUUID()}.${why}` : `${stem}.${why}`
   })
 
-  /**
-   * A file system replaces a file whether it is still there or not. So that a record put off does not come back when another process
-   * resolves it meanwhile, who puts it off leaves a note, and who finds that note when resolving leaves one in return. What a
-   * crash leaves of them goes the way of every temporary file.
-   */
-  const notesOf = (target: string) => ({
-    deferring: `${target}.deferring.tmp`,
-    resolved: `${target}.resolved.tmp`
-  })
-
-  /** Leaves a note; not where somebody else has. */
-  const leave = (note: string): Effect.Effect<boolean, PlatformError> =>
-    Effect.as(fs.writeFileString(note, "", { flag: "wx", mode: 0o600 }), true).pipe(
-      Effect.catchIf((error) => error.reason._tag === "AlreadyExists", () => Effect.succeed(false))
-    )
-
   const look = (file: string): Effect.Effect<JournalRecord | undefined> =>
     Effect.gen(function*() {
       const found = yield* load(file)
@@ -356,36 +340,16 @@ export const make = Effect.fnUntraced(function*(
     append: (record) => Effect.mapError(put(record), failedTo("append")),
     resolve: (id) =>
       Effect.gen(function*() {
-        const target = targetOf(id)
-        const { deferring, resolved } = notesOf(target)
-        yield* fs.remove(target, { force: true })
-        if (yield* fs.exists(deferring)) {
-          yield* leave(resolved)
-          yield* fs.remove(target, { force: true })
-        }
+        yield* fs.remove(targetOf(id), { force: true })
         yield* Effect.ignore(removeLegacy(id))
       }).pipe(Effect.mapError(failedTo("resolve"))),
+    // Where another process settles the record at this very moment, it may come back; it is then sent once more under the same key,
+    // which charges nothing again.
     defer: (id, notBeforeMs) =>
       Effect.gen(function*() {
-        const target = targetOf(id)
-        if (!(yield* fs.exists(target))) return
-        const { deferring, resolved } = notesOf(target)
-        const putOff = Effect.gen(function*() {
-          // One of an earlier time; whoever leaves one now has removed the record before.
-          yield* fs.remove(resolved, { force: true })
-          const found = yield* load(target)
-          if (found === undefined || Result.isFailure(found)) return
-          yield* put({ ...found.success.record, notBeforeMs })
-          if (yield* fs.exists(resolved)) yield* fs.remove(target, { force: true })
-        })
-        yield* Effect.acquireUseRelease(
-          leave(deferring),
-          (isMine) => isMine ? putOff : Effect.void,
-          (isMine) =>
-            isMine
-              ? Effect.forEach([resolved, deferring], (note) => Effect.ignore(fs.remove(note, { force: true })))
-              : Effect.void
-        )
+        const found = yield* load(targetOf(id))
+        if (found === undefined || Result.isFailure(found)) return
+        yield* put({ ...found.success.record, notBeforeMs })
       }).pipe(Effect.mapError(failedTo("defer"))),
     quarantine: (id) => {
       const target = targetOf(id)

@@ -231,65 +231,6 @@ describe("FileJournal", () => {
       assert.deepStrictEqual(yield* journal.pending, [])
     }).pipe(Effect.provide(NodeServices.layer)))
 
-  describe("does not bring back by a floor what another process has resolved", () => {
-    const id = ReservationId.make("rsv_1")
-    /** Puts the record off, with an interruption by another process before or after the step of that name. */
-    const deferring = (
-      step: "exists" | "readFileString" | "open" | "rename" | "remove" | "writeFileString",
-      when: "before" | "after",
-      nth: number
-    ) =>
-      Effect.gen(function*() {
-        const { directory, fs, names, open } = yield* makePlace
-        const other = yield* open
-        let calls = Infinity
-        const disturbed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-          Effect.suspend(() => {
-            if (calls++ !== nth) return effect
-            const resolve = Effect.orDie(other.resolve(id))
-            return when === "before" ? Effect.andThen(resolve, effect) : Effect.tap(effect, resolve)
-          })
-        const journal = yield* Effect.provideService(
-          FileJournal.make({ ...identity, directory }),
-          FileSystem.FileSystem,
-          {
-            ...fs,
-            exists: (...args) => step === "exists" ? disturbed(fs.exists(...args)) : fs.exists(...args),
-            readFileString: (...args) =>
-              step === "readFileString" ? disturbed(fs.readFileString(...args)) : fs.readFileString(...args),
-            open: (...args) => step === "open" ? disturbed(fs.open(...args)) : fs.open(...args),
-            rename: (...args) => step === "rename" ? disturbed(fs.rename(...args)) : fs.rename(...args),
-            remove: (...args) => step === "remove" ? disturbed(fs.remove(...args)) : fs.remove(...args),
-            writeFileString: (...args) =>
-              step === "writeFileString" ? disturbed(fs.writeFileString(...args)) : fs.writeFileString(...args)
-          }
-        )
-        yield* journal.append(record("rsv_1"))
-        calls = 0
-        yield* journal.defer(id, 5_000)
-        const isDisturbed = calls > nth
-        calls = Infinity
-        assert.deepStrictEqual(yield* other.pending, isDisturbed ? [] : [{ ...record("rsv_1"), notBeforeMs: 5_000 }])
-        // A note may be left where nobody looks for one any more, and takes nothing with it.
-        yield* other.append(record("rsv_1"))
-        yield* journal.defer(id, 6_000)
-        assert.deepStrictEqual(yield* other.pending, [{ ...record("rsv_1"), notBeforeMs: 6_000 }])
-        assert.deepStrictEqual(yield* names, [FileJournal.fileOf(id)])
-        return isDisturbed
-      }).pipe(Effect.provide(NodeServices.layer), Effect.scoped)
-
-    for (const step of ["exists", "readFileString", "open", "rename", "remove", "writeFileString"] as const) {
-      for (const when of ["before", "after"] as const) {
-        it.live(`${when} ${step}`, () =>
-          Effect.gen(function*() {
-            let nth = 0
-            while (yield* deferring(step, when, nth)) nth++
-            assert.isAbove(nth, 0)
-          }))
-      }
-    }
-  })
-
   it.live("puts aside what it is told to", () =>
     Effect.gen(function*() {
       const { names, open } = yield* makePlace
