@@ -255,6 +255,7 @@ export interface Scenario {
  * - `windows`: budgets with limits that have windows, and the commands `SetLimits` and `Limits`; without them the rules about
  *   limits are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
+ * - `prefix`: what the names of tenants begin with; nothing when not given. Scenarios with different ones can share a store
  *
  * @category models
  * @since 0.1.0
@@ -264,6 +265,7 @@ export interface Options {
   readonly limits?: boolean
   readonly windows?: boolean
   readonly maxExtensions?: number
+  readonly prefix?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -281,6 +283,8 @@ export const START_MS = 1_000_000_000_000
 const LATEST_MS = START_MS + 23 * 3_600_000
 
 const TENANTS = ["acme", "acme-2", "beta"]
+
+const tenantsOf = ({ prefix = "" }: Options): ReadonlyArray<string> => TENANTS.map((name) => `${prefix}${name}`)
 
 const UNITS: ReadonlyArray<Unit> = ["TOKENS", "USD_MICROCENTS"]
 
@@ -645,7 +649,7 @@ const SORTS: ReadonlyArray<SortBy> = [
 ]
 
 const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.BudgetSeed => {
-  const tenant = root ?? oneOf(draw, [[6, "acme"], [2, "acme-2"], [1, "beta"]])
+  const tenant = root ?? tenantsOf(options)[oneOf(draw, [[6, 0], [2, 1], [1, 2]])] ?? ""
   const huge = hugeOf(draw)
   const allocated = oneOf(draw, [[4, 50n], [4, 100n], [2, 20n], [1, 0n], [3, 1_000n], [2, huge]])
   const overdraftLimit = oneOf(draw, [[5, 0n], [2, 20n], [2, 100n], [1, 5n], [1, INT64_MAX]])
@@ -673,7 +677,7 @@ const scenarioOf = (
   commands: ReadonlyArray<Command>,
   options: Options
 ): Scenario => {
-  const names = TENANTS.slice(0, tenants)
+  const names = tenantsOf(options).slice(0, tenants)
   const isFirst = (budget: ReferenceModel.BudgetSeed, i: number): boolean =>
     budgets.findIndex((other) => other.scope === budget.scope && other.unit === budget.unit) === i
   return {
@@ -709,7 +713,7 @@ export const generate = (seed: number, length: number, options: Options = {}): S
   const draw = mulberry32(seed)
   const tenants = 2 + draw(2)
   const budgets = [
-    ...TENANTS.slice(0, tenants).flatMap((tenant) => draw(5) === 0 ? [] : [budgetOf(draw, options, tenant)]),
+    ...tenantsOf(options).slice(0, tenants).flatMap((tenant) => draw(5) === 0 ? [] : [budgetOf(draw, options, tenant)]),
     ...Array.from({ length: 1 + draw(6) }, () => budgetOf(draw, options))
   ]
   const maxExtensions = oneOf(draw, [[2, 10], [1, 2], [1, 1]])
@@ -737,7 +741,9 @@ export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenar
   Arbitrary.map(
     Arbitrary.all({
       tenants: Arbitrary.schema(Schema.Literals([2, 3])),
-      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))),
+      roots: Arbitrary.all(
+        tenantsOf(options).map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))
+      ),
       budgets: Arbitrary.array(fromNumbers(20, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
       maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
       commands: Arbitrary.array(fromNumbers(34, (draw) => commandOf(draw, options)))
