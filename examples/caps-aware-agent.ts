@@ -1,7 +1,7 @@
 // A meter says what has happened; an authority says what may happen. This agent heeds every kind of cap before it acts:
 // tokens, steps, tools allowed and denied, and a cooldown.
 import { Console, Context, Duration, Effect, Layer } from "effect"
-import { Action, Amount, Budget, BudgetAuthority, Caps, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, Caps, Ledger } from "effect-cycles"
 
 class Llm extends Context.Service<Llm, {
   readonly complete: (
@@ -43,21 +43,18 @@ const shell = Budget.guard(
   (r) => Effect.succeed(r.release("the shell ran"))
 ).pipe(Effect.catchTag("ToolNotAllowed", (e) => Effect.succeed(e.message)))
 
-// The ledger has no policies yet. `BudgetAuthority` is a port, and this layer over the ledger's plays a policy.
-const withCaps = (caps: Caps.Caps) =>
-  Layer.effect(
-    BudgetAuthority.BudgetAuthority,
-    Effect.map(BudgetAuthority.BudgetAuthority, (authority) => ({
-      ...authority,
-      reserve: (request) =>
-        Effect.map(authority.reserve(request), (reply) => ({ ...reply, decision: "ALLOW_WITH_CAPS" as const, caps }))
-    }))
-  )
-
+// A policy of the ledger's says which caps come with a yes.
 const show = <E, R>(title: string, caps: Caps.Caps, call: Effect.Effect<string, E, R | Budget.Budget>) =>
   call.pipe(
     Effect.flatMap((line) => Console.log(`${title}: ${line}`)),
-    Effect.provide(Layer.provide(Budget.layer({ subject: { agent: "research-bot" } }), withCaps(caps)))
+    Effect.provide(Layer.provide(
+      Budget.layer({ subject: { agent: "research-bot" } }),
+      Ledger.layerMemory({
+        tenant: "acme",
+        budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(50_000) }],
+        policies: [{ name: title, scopePattern: "agent:research-bot", caps }]
+      })
+    ))
   )
 
 const program = Effect.gen(function*() {
@@ -68,11 +65,6 @@ const program = Effect.gen(function*() {
   yield* show("last step", { toolAllowlist: ["web_search"], maxStepsRemaining: 1 }, step)
   yield* show("a tool", {}, shell)
   yield* show("a denied tool", { toolDenylist: ["shell_exec", "file_write"] }, shell)
-}).pipe(
-  Effect.provide(Layer.merge(
-    simulated,
-    Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(50_000) }] })
-  ))
-)
+}).pipe(Effect.provide(simulated))
 
 await Effect.runPromise(program)

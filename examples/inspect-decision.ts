@@ -24,31 +24,23 @@ const session = Effect.scoped(Effect.gen(function*() {
   return `${out.text}, ${outcome._tag}`
 }))
 
-const ledger = Ledger.layerMemory({
-  tenant: "acme",
-  budgets: [{ scope: "tenant:acme", allocated: Amount.usd(1) }]
-})
+// A policy of the ledger says what comes with a yes; one that limits nothing leaves it a plain ALLOW.
+const ledger = (caps: Caps.Caps) =>
+  Ledger.layerMemory({
+    tenant: "acme",
+    budgets: [{ scope: "tenant:acme", allocated: Amount.usd(1) }],
+    policies: [{ name: "caps", scopePattern: "*", caps }]
+  })
 
-// `BudgetAuthority` is a port: this layer over the ledger's plays a policy, which the ledger itself does not have yet.
-const capped = (caps: Caps.Caps) =>
-  Layer.effect(
-    BudgetAuthority.BudgetAuthority,
-    Effect.map(BudgetAuthority.BudgetAuthority, (authority) => ({
-      ...authority,
-      reserve: (request) =>
-        Effect.map(authority.reserve(request), (reply) => ({ ...reply, decision: "ALLOW_WITH_CAPS" as const, caps }))
-    }))
-  ).pipe(Layer.provideMerge(ledger))
-
-const run = (authority: typeof ledger) =>
+const run = (caps: Caps.Caps) =>
   Effect.gen(function*() {
     yield* Console.log(`  ${yield* session}`)
     const { balances } = yield* Effect.flatMap(BudgetAuthority.BudgetAuthority, (it) => it.balances({ tenant: "acme" }))
     for (const { reserved, spent } of balances) {
       yield* Console.log(`  spent ${spent && Amount.format(spent)}, held ${reserved && Amount.format(reserved)}`)
     }
-  }).pipe(Effect.provide(Layer.provideMerge(Budget.layer(), authority)))
+  }).pipe(Effect.provide(Layer.provideMerge(Budget.layer(), ledger(caps))))
 
-await Effect.runPromise(run(ledger))
-await Effect.runPromise(run(capped({ maxTokens: 1_000 })))
-await Effect.runPromise(run(capped({ maxTokens: 50 })))
+await Effect.runPromise(run({}))
+await Effect.runPromise(run({ maxTokens: 1_000 }))
+await Effect.runPromise(run({ maxTokens: 50 }))

@@ -1,6 +1,6 @@
 // An authority may say "yes, but at most so many tokens". One helper heeds that, whether or not there is a cap.
 import { Console, Context, Effect, Layer } from "effect"
-import { Action, Amount, Budget, BudgetAuthority, Caps, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, Caps, Ledger } from "effect-cycles"
 
 class Llm extends Context.Service<Llm, {
   readonly complete: (
@@ -24,30 +24,21 @@ const summarize = Budget.guard(
   }
 )
 
-const ledger = Ledger.layerMemory({
-  tenant: "acme-corp",
-  budgets: [{ scope: "tenant:acme-corp", allocated: Amount.tokens(5_000) }]
-})
+// A policy of the ledger says what comes with a yes, here for every scope of the tenant.
+const ledger = (caps: Caps.Caps) =>
+  Ledger.layerMemory({
+    tenant: "acme-corp",
+    budgets: [{ scope: "tenant:acme-corp", allocated: Amount.tokens(5_000) }],
+    policies: [{ name: "caps", scopePattern: "*", caps }]
+  })
 
-// The ledger has no policies yet. `BudgetAuthority` is a port: what stands in for a policy is a layer over the
-// ledger's.
-const capped = (caps: Caps.Caps) =>
-  Layer.effect(
-    BudgetAuthority.BudgetAuthority,
-    Effect.map(BudgetAuthority.BudgetAuthority, (authority) => ({
-      ...authority,
-      reserve: (request) =>
-        Effect.map(authority.reserve(request), (reply) => ({ ...reply, decision: "ALLOW_WITH_CAPS" as const, caps }))
-    }))
-  ).pipe(Layer.provideMerge(ledger))
-
-const run = (authority: typeof ledger) =>
+const run = (caps: Caps.Caps) =>
   summarize.pipe(
     Effect.flatMap(Console.log),
-    Effect.provide(Layer.provide(Layer.merge(Budget.layer(), simulatedLlm), authority))
+    Effect.provide(Layer.provide(Layer.merge(Budget.layer(), simulatedLlm), ledger(caps)))
   )
 
-await Effect.runPromise(run(ledger))
-await Effect.runPromise(run(capped({ maxTokens: 600 })))
-await Effect.runPromise(run(capped({ maxTokens: 300 })))
-await Effect.runPromise(run(capped({ toolDenylist: ["shell_exec"] })))
+await Effect.runPromise(run({}))
+await Effect.runPromise(run({ maxTokens: 600 }))
+await Effect.runPromise(run({ maxTokens: 300 }))
+await Effect.runPromise(run({ toolDenylist: ["shell_exec"] }))

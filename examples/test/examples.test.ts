@@ -78,7 +78,8 @@ describe("examples", () => {
       "eager : tenant:acme/agent:eager was overrun and has to be funded first",
       "poor  : BUDGET_EXCEEDED: ask for 60 at most",
       "frozen: BUDGET_FROZEN: have tenant:acme/agent:frozen unfrozen",
-      "frozen: Budget frozen at tenant:acme/agent:frozen. Ask an operator to unfreeze it. (transient: false)"
+      "frozen: Budget frozen at tenant:acme/agent:frozen. Ask an operator to unfreeze tenant:acme/agent:frozen. " +
+      "(transient: false)"
     ])
   })
 
@@ -309,13 +310,75 @@ describe("examples", () => {
     ])
   })
 
+  it("limits: so much a day and so much a month, and a denial says when they open again", async () => {
+    const output = await printed(() => import("../limits.ts"))
+    const denied = (requested: number, remaining: number) =>
+      `  no: Budget exceeded at tenant:acme/agent:writer (requested ${requested}, remaining ${remaining}, TOKENS): `
+    const raise = (limit: string) => `or raise the limit "${limit}" of tenant:acme/agent:writer`
+    assert.deepStrictEqual(output.split("\n"), [
+      "2026-11-27T09:00:00Z",
+      "  answered with 700 tokens",
+      `${denied(400, 300)}the limit "daily" allows 1000 TOKENS per day in Europe/Berlin. ` +
+      `Wait until 2026-11-27T23:00:00.000Z, ask for 300 TOKENS or less, ${
+        raise("daily")
+      }. Ask again after 50400000 ms.`,
+      "  daily: 300 of 1000 left until 2026-11-27T23:00:00.000Z",
+      "  monthly: 1800 of 2500 left until 2026-11-30T23:00:00.000Z",
+      "2026-11-27T23:00:00Z",
+      "  answered with 1200 tokens",
+      "  daily: 0 of 1200 left until 2026-11-28T23:00:00.000Z",
+      "  monthly: 600 of 2500 left until 2026-11-30T23:00:00.000Z",
+      "2026-11-29T12:00:00Z",
+      "  answered with 500 tokens",
+      `${denied(700, 100)}the limit "monthly" allows 2500 TOKENS per month in Europe/Berlin. ` +
+      `Wait until 2026-11-30T23:00:00.000Z, ask for 100 TOKENS or less, ${
+        raise("monthly")
+      }. Ask again after 126000000 ms.`,
+      `${denied(5_000, 500)}the limit "daily" allows 1000 TOKENS per day in Europe/Berlin. ` +
+      `Ask for less at once, ${raise("daily")}; waiting does not help.`,
+      "2026-11-30T23:00:00Z",
+      "  answered with 700 tokens",
+      "  daily: 500 of 1200 left until 2026-12-01T23:00:00.000Z",
+      "  monthly: 1800 of 2500 left until 2026-12-31T23:00:00.000Z"
+    ])
+  })
+
+  it("four-actions: three run, and the e-mail is refused by its budget and then by a policy", async () => {
+    const output = await printed(() => import("../four-actions.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "read_case: done",
+      "append_internal_note: done",
+      "update_crm_status: done",
+      "send_customer_email: refused, 0 points at tenant:acme/agent:support-bot/toolset:send-email",
+      "really done: read_case, append_internal_note, update_crm_status",
+      "send_customer_email: done",
+      "send_customer_email: refused, ACTION_KIND_DENIED: " +
+      "the policy \"no e-mail to customers\" denies the kind message.email"
+    ])
+  })
+
+  it("state-caps: an agent degrades before it is denied", async () => {
+    const output = await printed(() => import("../state-caps.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW: 2000 tokens, with the web",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 1000 tokens, from memory",
+      "ALLOW_WITH_CAPS: 400 tokens, from memory",
+      "ALLOW_WITH_CAPS: 400 tokens, from memory",
+      "BudgetExceeded: 200 tokens left"
+    ])
+  })
+
   it("managed-runtime: promises commit, settle by hand and are denied", async () => {
     const output = await printed(() => import("../managed-runtime.ts"))
     assert.deepStrictEqual(output.split("\n"), [
       "guarded: on budgets",
       "by hand: charged $0.015, released $0.005",
       "denied: Budget exceeded at tenant:acme (requested 2000000, remaining 1000000, USD_MICROCENTS). " +
-      "Ask for less, wait for running work to settle, or add budget."
+      "Credit tenant:acme by at least 1000000 USD_MICROCENTS, or ask for 1000000 USD_MICROCENTS or less."
     ])
   })
 

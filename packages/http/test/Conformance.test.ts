@@ -42,7 +42,8 @@ const layerOf: AuthorityConformance.LayerOf = (setup) =>
       return {
         authorityOf,
         advance: (ms: number) => TestClock.adjust(ms),
-        setStatus: (tenant: string, request) => Effect.asVoid(ledger.updateBudget(tenant, request))
+        setStatus: (tenant: string, request) => Effect.asVoid(ledger.updateBudget(tenant, request)),
+        createPolicy: (tenant: string, policy) => Effect.asVoid(ledger.createPolicy(tenant, policy))
       }
     })
   ).pipe(
@@ -50,4 +51,4 @@ const layerOf: AuthorityConformance.LayerOf = (setup) =>
     Layer.provide(LedgerStoreMemory.layer)
   )
 
-AuthorityConformance.suite("A ledger behind HTTP", layerOf)
+AuthorityConformance.suite("A ledger behind HTTP", layerOf, { policies: true })

@@ -1,7 +1,7 @@
 import { Handlers } from "@effect-cycles/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Amount, BudgetAuthority, Ledger } from "effect-cycles"
+import { Amount, BudgetAuthority, Ledger, Window } from "effect-cycles"
 import { InternalError, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -139,6 +139,47 @@ describe("Every answer", () => {
         assert.strictEqual(refused.status, 404)
         assert.sameMembers(Object.keys(refused.body), ["error", "message", "request_id", "trace_id"])
       })
+    ))
+
+  it.live("says of a limit when it opens again: in the details of a 409, on top of a 200 that denies", () =>
+    Effect.gen(function*() {
+      const { dispose, send } = webHandler("acme", yield* BudgetAuthority.BudgetAuthority)
+      const window = Window.rolling("1 hour")
+      const { updateBudget } = yield* Ledger.Ledger
+      const limits = [{ id: "hourly", window, amount: Amount.tokens(15) }]
+      yield* updateBudget("acme", { scope: "tenant:acme", unit: "TOKENS", limits })
+      assert.strictEqual((yield* send("POST", "/v1/reservations", { body: reserve() })).status, 200)
+      const second = { idempotency_key: "k-2" }
+      const denied = yield* send("POST", "/v1/reservations", { body: reserve(second) })
+      assert.strictEqual(denied.status, 409)
+      const details = denied.body["details"] as { readonly [name: string]: unknown }
+      assert.sameMembers(Object.keys(details), [
+        "scope",
+        "unit",
+        "requested",
+        "remaining",
+        "limit_id",
+        "window",
+        "reopens_at_ms",
+        "retry_after_ms",
+        "suggestion"
+      ])
+      assert.deepInclude(details, { requested: 10, remaining: 5, limit_id: "hourly", window: "rolling 1 hour" })
+      assert.isAbove(Number(details["retry_after_ms"]), 3_500_000)
+      assert.notProperty(denied.body, "retry_after_ms")
+      const { idempotency_key: _, ...asked } = JSON.parse(reserve())
+      const decided = yield* send("POST", "/v1/decide", { body: JSON.stringify({ ...asked, idempotency_key: "d-1" }) })
+      const dry = yield* send("POST", "/v1/reservations", { body: reserve({ ...second, dry_run: true }) })
+      for (const { body, status } of [decided, dry]) {
+        assert.strictEqual(status, 200)
+        assert.deepInclude(body, { decision: "DENY", reason_code: "BUDGET_EXCEEDED" })
+        assert.isAbove(Number(body["retry_after_ms"]), 3_500_000)
+      }
+      yield* dispose
+    }).pipe(
+      Effect.provide(
+        Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(1_000) }] })
+      )
     ))
 
   it.live("reaches the authority's own records", () =>

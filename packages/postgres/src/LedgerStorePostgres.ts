@@ -272,9 +272,10 @@ export const make = Effect.fnUntraced(
           nothing
         )
         let pending: Writes | undefined
+        const seen = Rows.nothingSeen()
         const flushed = (): ReadonlyArray<Statement> => {
           if (pending === undefined) return []
-          const all = Rows.writings(sql, pending)
+          const all = Rows.writings(sql, pending, seen)
           pending = undefined
           return all
         }
@@ -288,7 +289,7 @@ export const make = Effect.fnUntraced(
         const tx: LedgerTx = {
           now,
           load: (keys, view) => {
-            const loadings = Rows.loadings(sql, keys, view, locked, now)
+            const loadings = Rows.loadings(sql, keys, view, locked, seen, now)
             return Effect.flatMap(
               ask(
                 session,

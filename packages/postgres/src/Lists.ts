@@ -6,7 +6,7 @@
 import * as KeyText from "effect-cycles/ledger/KeyText"
 import type { Page } from "effect-cycles/ledger/LedgerStore"
 import type { BalancesQuery } from "effect-cycles/protocol/Balance"
-import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
+import type { ReservationsQuery, ReservationStatus } from "effect-cycles/protocol/ReservationRecord"
 import { levels } from "effect-cycles/protocol/Subject"
 import { integer } from "./Parameters.ts"
 import type { Statement } from "./Session.ts"
@@ -49,12 +49,14 @@ export const budgets = (schema: string, tenant: string, query: BalancesQuery, pa
   }
 }
 
+const endedStatuses = ["COMMITTED", "EXPIRED", "RELEASED"] satisfies ReadonlyArray<ReservationStatus>
+
 type SortBy = NonNullable<ReservationsQuery["sortBy"]>
 
 const columns: { readonly [S in SortBy]: { readonly name: string; readonly isNumber: boolean } } = {
   reservation_id: { name: "id", isNumber: false },
   // The same for every row of a tenant: the ties decide.
-  tenant: { name: "tenant", isNumber: false },
+  tenant: { name: "id", isNumber: false },
   scope_path: { name: "scope", isNumber: false },
   status: { name: "status", isNumber: false },
   reserved: { name: "reserved", isNumber: true },
@@ -85,13 +87,14 @@ export const reservations = (
   const text = new Text()
   const sortBy = query.sortBy ?? "created_at_ms"
   const { isNumber, name: column } = columns[sortBy]
-  // With the same value everywhere, or a different one everywhere, there are no groups of equal ones.
+  // Ties are by id, ascending, whatever the direction.
   const descending = query.sortDir !== "asc" && sortBy !== "tenant"
   if (isNumber && page.after !== undefined && isNowhere(page.after[0])) return undefined
+  const byId = column === "id"
   const after = page.after === undefined
     ? undefined
     : {
-      value: isNumber ? text.integer(page.after[0]) : text.key(page.after[0]),
+      value: byId ? "" : isNumber ? text.integer(page.after[0]) : text.key(page.after[0]),
       id: text.key(page.after[1])
     }
 
@@ -110,10 +113,13 @@ export const reservations = (
     filters.push(`idempotency_key = ${text.key(query.idempotencyKey)}`)
   }
   const limit = limitOf(page.limit)
-  const order = `ORDER BY ${column}${descending ? " DESC" : ""}, id`
+  const direction = descending ? " DESC" : ""
+  const order = byId ? `ORDER BY id${direction}` : `ORDER BY ${column}${direction}, id`
   const passed = (value: string, id: string): string =>
     after === undefined
       ? "true"
+      : byId
+      ? `${id} ${descending ? "<" : ">"} ${after.id}`
       : descending
       ? `(${value} < ${after.value} OR (${value} = ${after.value} AND ${id} > ${after.id}))`
       : `(${value}, ${id}) > (${after.value}, ${after.id})`
@@ -145,6 +151,14 @@ export const reservations = (
         `SELECT * FROM (SELECT ${all} FROM ${ended} WHERE ${where} OFFSET 0) keyed
           WHERE ${passed(column, "id")} ${order} LIMIT ${limit}`
       )
+    } else if (byId) {
+      // The index of each status is in the order of ids.
+      for (const status of query.status === undefined ? endedStatuses : [query.status]) {
+        const of = query.status === undefined ? ` AND status = '${status}'` : ""
+        parts.push(
+          `SELECT ${all} FROM ${ended} WHERE ${where}${of} AND ${passed(column, "id")} ${order} LIMIT ${limit}`
+        )
+      }
     } else if (descending) {
       // Down the index from value to value, and up within each: ties are by id, ascending, in either direction.
       const from = after === undefined ? "" : ` AND ${column} <= ${after.value}`

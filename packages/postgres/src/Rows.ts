@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as KeyText from "effect-cycles/ledger/KeyText"
 import type {
   ApiKeyRow,
@@ -15,6 +16,7 @@ import type {
 import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
 import * as RowJson from "effect-cycles/ledger/RowJson"
 import type { Keys, View, Writes } from "effect-cycles/ledger/View"
+import type { ReservationId } from "effect-cycles/protocol/Ids"
 import { booleans, integer, integers, keys as keysOf, texts } from "./Parameters.ts"
 import type { Row, Statement } from "./Session.ts"
 import { statement } from "./Session.ts"
@@ -63,8 +65,13 @@ export const loadings = (
   keys: Keys,
   view: View,
   locked: ReadonlyMap<string, TenantRow>,
+  seen: Seen,
   now: number
 ): ReadonlyArray<Loading> => {
+  const notice = (rows: ReadonlyArray<ReservationRow>): ReadonlyArray<ReservationRow> => {
+    for (const row of rows) seen.reservations.set(row.id, row.status === "ACTIVE" ? "open" : "ended")
+    return rows
+  }
   const all: Array<Loading> = []
   const none = () => {}
   if (keys.tenants.length > 0) {
@@ -83,7 +90,7 @@ export const loadings = (
     all.push({
       statement: statement(sql.due, names, integer(now)),
       take: (found) => {
-        due = group(dataOf(found, RowJson.reservation.decode), tenantOf)
+        due = group(notice(dataOf(found, RowJson.reservation.decode)), tenantOf)
       }
     }, {
       statement: statement(sql.policies, names),
@@ -116,7 +123,7 @@ export const loadings = (
         take: (found) =>
           view.loadedWhole(tenant, {
             budgets: dataOf(budgets, RowJson.budget.decode),
-            open: dataOf(open, RowJson.reservation.decode),
+            open: notice(dataOf(open, RowJson.reservation.decode)),
             apiKeys: dataOf(found, apiKeyOf)
           })
       }
@@ -135,7 +142,7 @@ export const loadings = (
     all.push({
       statement: statement(sql.reservations, keysOf(keys.reservations)),
       take: (found) => {
-        const rows = new Map(dataOf(found, RowJson.reservation.decode).map((row) => [row.id, row]))
+        const rows = new Map(notice(dataOf(found, RowJson.reservation.decode)).map((row) => [row.id, row]))
         for (const id of keys.reservations) view.loadedReservation(id, rows.get(id))
       }
     })
@@ -145,7 +152,11 @@ export const loadings = (
       statement: statement(sql.records, keysOf(keys.records.map(({ id }) => id))),
       take: (found) => {
         const rows = new Map(dataOf(found, RowJson.record.decode).map((row) => [row.id, row]))
-        for (const key of keys.records) view.loadedRecord(key, rows.get(key.id))
+        for (const key of keys.records) {
+          const row = rows.get(key.id)
+          if (row === undefined) seen.noRecords.add(key.id)
+          view.loadedRecord(key, row)
+        }
       }
     })
   }
@@ -207,8 +218,81 @@ const log = <A extends { readonly tenant: string; readonly number: number }>(
     texts(rows.map(encode))
   )
 
+/** What a transaction knows of the rows it may write, from having looked for them. */
+export interface Seen {
+  /** Which table a reservation stands in. */
+  readonly reservations: Map<ReservationId, "open" | "ended">
+  /** The records that are not there. */
+  readonly noRecords: Set<string>
+}
+
+export const nothingSeen = (): Seen => ({ reservations: new Map(), noRecords: new Set() })
+
+const idsOf = (rows: ReadonlyArray<ReservationRow>): PgTypes.Parameter => keysOf(rows.map(({ id }) => id))
+
+/** A row moves to the table its status says. One that is known not to be there is inserted without looking for it. */
+const reservations = (
+  sql: Statements,
+  rows: ReadonlyArray<ReservationRow>,
+  seen: Seen["reservations"]
+): ReadonlyArray<Statement> => {
+  const all: Array<Statement> = []
+  const isOpen = ({ status }: ReservationRow): boolean => status === "ACTIVE"
+  const [open, ended] = [rows.filter(isOpen), rows.filter((row) => !isOpen(row))]
+  const extended = open.filter(({ id }) => seen.get(id) === "open")
+  const opened = open.filter(({ id }) => seen.get(id) !== "open")
+  const rewritten = ended.filter(({ id }) => seen.get(id) !== "open")
+  if (extended.length > 0) {
+    all.push(statement(
+      sql.putOpen,
+      idsOf(extended),
+      integers(extended.map(({ expiresAtMs }) => expiresAtMs)),
+      integers(extended.map(deadline)),
+      texts(extended.map(RowJson.reservation.encode))
+    ))
+  }
+  if (opened.length > 0) {
+    all.push(
+      statement(sql.removeEnded, idsOf(opened)),
+      statement(
+        sql.addOpen,
+        idsOf(opened),
+        keysOf(opened.map(tenantOf)),
+        keysOf(opened.map(leaf)),
+        keysOf(opened.map(({ idempotencyKey }) => idempotencyKey)),
+        integers(opened.map(({ estimate }) => estimate.amount)),
+        integers(opened.map(({ createdAtMs }) => createdAtMs)),
+        integers(opened.map(({ expiresAtMs }) => expiresAtMs)),
+        integers(opened.map(deadline)),
+        texts(opened.map(RowJson.reservation.encode))
+      )
+    )
+  }
+  if (rewritten.length > 0) all.push(statement(sql.removeEnded, idsOf(rewritten)))
+  if (ended.length > 0) {
+    all.push(
+      statement(sql.removeOpen, idsOf(ended)),
+      statement(
+        sql.addEnded,
+        idsOf(ended),
+        keysOf(ended.map(tenantOf)),
+        keysOf(ended.map(({ status }) => status)),
+        keysOf(ended.map(leaf)),
+        keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
+        integers(ended.map(({ estimate }) => estimate.amount)),
+        integers(ended.map(({ createdAtMs }) => createdAtMs)),
+        integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
+        integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
+        integers(ended.map((row) => row.finalizedAtMs ?? null)),
+        texts(ended.map(RowJson.reservation.encode))
+      )
+    )
+  }
+  return all
+}
+
 /** What to send to write the changes, in order. */
-export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Statement> => {
+export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyArray<Statement> => {
   const all: Array<Statement> = []
   if (writes.tenants.length > 0) {
     all.push(statement(
@@ -227,45 +311,10 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
       texts(writes.budgets.map(RowJson.budget.encode))
     ))
   }
-  const open = writes.reservations.filter(({ status }) => status === "ACTIVE")
-  if (open.length > 0) {
-    all.push(statement(
-      sql.putOpen,
-      keysOf(open.map(({ id }) => id)),
-      keysOf(open.map(tenantOf)),
-      keysOf(open.map(leaf)),
-      keysOf(open.map(({ idempotencyKey }) => idempotencyKey)),
-      integers(open.map(({ estimate }) => estimate.amount)),
-      integers(open.map(({ createdAtMs }) => createdAtMs)),
-      integers(open.map(({ expiresAtMs }) => expiresAtMs)),
-      integers(open.map(deadline)),
-      texts(open.map(RowJson.reservation.encode))
-    ))
-  }
-  const ended = writes.reservations.filter(({ status }) => status !== "ACTIVE")
-  if (ended.length > 0) {
-    const ids = keysOf(ended.map(({ id }) => id))
-    all.push(
-      statement(sql.removeOpen, ids),
-      statement(
-        sql.putEnded,
-        ids,
-        keysOf(ended.map(tenantOf)),
-        keysOf(ended.map(({ status }) => status)),
-        keysOf(ended.map(leaf)),
-        keysOf(ended.map(({ idempotencyKey }) => idempotencyKey)),
-        integers(ended.map(({ estimate }) => estimate.amount)),
-        integers(ended.map(({ createdAtMs }) => createdAtMs)),
-        integers(ended.map(({ expiresAtMs }) => expiresAtMs)),
-        integers(ended.map((row) => row.finalizedAtMs ?? deadline(row))),
-        integers(ended.map((row) => row.finalizedAtMs ?? null)),
-        texts(ended.map(RowJson.reservation.encode))
-      )
-    )
-  }
+  all.push(...reservations(sql, writes.reservations, seen.reservations))
   if (writes.records.length > 0) {
     all.push(statement(
-      sql.addRecords,
+      writes.records.every(({ id }) => seen.noRecords.has(id)) ? sql.addRecords : sql.putRecords,
       keysOf(writes.records.map(({ id }) => id)),
       texts(writes.records.map(settles)),
       integers(writes.records.map(({ keepUntilMs }) => keepUntilMs)),
@@ -286,12 +335,14 @@ export const writings = (sql: Statements, writes: Writes): ReadonlyArray<Stateme
     all.push(statement(sql.putDocuments, ...documentKeys(keys), texts(writes.documents.map(RowJson.document.encode))))
   }
   if (writes.removed.length > 0) all.push(statement(sql.removeDocuments, ...documentKeys(writes.removed)))
-  if (writes.foldedEntries.size > 0) {
-    all.push(statement(
-      sql.foldEntries,
-      keysOf(Array.from(writes.foldedEntries.keys())),
-      integers(Array.from(writes.foldedEntries.values()))
-    ))
+  for (
+    const [drop, upTo] of [
+      [sql.dropEntries, writes.foldedEntries],
+      [sql.dropEvents, writes.droppedEvents],
+      [sql.dropActs, writes.droppedActs]
+    ] as const
+  ) {
+    if (upTo.size > 0) all.push(statement(drop, keysOf(Array.from(upTo.keys())), integers(Array.from(upTo.values()))))
   }
   if (writes.entries.length > 0) all.push(log(sql.addEntries, writes.entries, RowJson.entry.encode))
   if (writes.events.length > 0) all.push(log(sql.addEvents, writes.events, RowJson.event.encode))

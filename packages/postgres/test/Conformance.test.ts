@@ -1,4 +1,4 @@
-import { AuthorityConformance } from "@effect-cycles/testing"
+import { AuthorityConformance, LedgerStoreConformance } from "@effect-cycles/testing"
 import { Ledger } from "effect-cycles"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,6 +24,7 @@ withServer("PostgreSQL", ({ emptied }) => {
       Layer.provide(emptied)
     )
 
+  LedgerStoreConformance.suite("a store in PostgreSQL", () => emptied)
   AuthorityConformance.suite("a ledger in PostgreSQL", layerOf({}))
   AuthorityConformance.suite("a ledger in PostgreSQL whose replies show balances", layerOf({ balances: true }))
 })

@@ -12,7 +12,7 @@ withServer("a ledger in PostgreSQL and the reference model", ({ emptied }) => {
   /** The store is emptied for each scenario, whose clock begins where all of them do. The sweeper stays out of the way. */
   const layerOf = (scenario: Commands.Scenario) =>
     Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
-      Layer.provide(emptied),
+      Layer.provideMerge(emptied),
       Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
       Layer.provideMerge(TestClock.layer())
     )

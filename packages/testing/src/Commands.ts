@@ -22,6 +22,7 @@
 import type { Action } from "effect-cycles/protocol/Action"
 import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
 import type { BalancesQuery } from "effect-cycles/protocol/Balance"
+import type { Caps } from "effect-cycles/protocol/Caps"
 import { EventId, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
 import type { OveragePolicy } from "effect-cycles/protocol/OveragePolicy"
 import type { ReservationsQuery, ReservationStatus, SortBy } from "effect-cycles/protocol/ReservationRecord"
@@ -116,12 +117,14 @@ export type Command =
   | Asking & {
     readonly _tag: "Decide"
     readonly subject: SubjectSpec
+    readonly kind: number
     readonly unit: Unit
     readonly estimate: AmountSpec
   }
   | Asking & {
     readonly _tag: "Reserve"
     readonly subject: SubjectSpec
+    readonly kind: number
     readonly unit: Unit
     readonly estimate: AmountSpec
     readonly overagePolicy: OveragePolicy | undefined
@@ -148,6 +151,7 @@ export type Command =
   | Asking & {
     readonly _tag: "Event"
     readonly subject: SubjectSpec
+    readonly kind: number
     readonly unit: Unit
     readonly actual: AmountSpec
     readonly overagePolicy: OveragePolicy | undefined
@@ -165,6 +169,15 @@ export type Command =
     readonly budget: BudgetRef
     readonly status: ReferenceModel.BudgetStatus
   }
+  | { readonly _tag: "CreatePolicy"; readonly tenant: number; readonly policy: ReferenceModel.PolicySeed }
+  /** The `nth` from the last of everybody's policies: its tenant's own is changed, others are not found. */
+  | {
+    readonly _tag: "UpdatePolicy"
+    readonly tenant: number
+    readonly nth: number
+    readonly change: Omit<Partial<ReferenceModel.PolicySeed>, "scopePattern">
+  }
+  | { readonly _tag: "DeletePolicy"; readonly tenant: number; readonly nth: number }
   /** Only ever lowers the limit. */
   | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
   | {
@@ -243,6 +256,8 @@ export interface Scenario {
   readonly tenants: ReadonlyArray<string>
   readonly budgets: ReadonlyArray<ReferenceModel.BudgetSeed>
   readonly maxExtensions: number
+  /** Those of the tenants that are registered. */
+  readonly defaults: ReadonlyArray<ReferenceModel.TenantDefaults>
   readonly commands: ReadonlyArray<Command>
 }
 
@@ -254,6 +269,9 @@ export interface Scenario {
  * - `limits`: the command `SetLimit`, which is about overdrafts; without it the rule `lowering-the-limit-flags` is out of reach
  * - `windows`: budgets with limits that have windows, and the commands `SetLimits` and `Limits`; without them the rules about
  *   limits are out of reach
+ * - `policies`: commands that create, change and delete policies; without them the rules about policies are out of reach
+ * - `defaults`: tenants that are registered, with defaults for leases, extensions and overage; without them the rules about
+ *   those are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  * - `prefix`: what the names of tenants begin with; nothing when not given. Scenarios with different ones can share a store
  *
@@ -263,6 +281,8 @@ export interface Scenario {
 export interface Options {
   readonly seededDebt?: boolean
   readonly limits?: boolean
+  readonly policies?: boolean
+  readonly defaults?: boolean
   readonly windows?: boolean
   readonly maxExtensions?: number
   readonly prefix?: string
@@ -304,6 +324,9 @@ export const paths: ReadonlyArray<Omit<Subject, "tenant">> = [
   { workspace: "Prod" },
   { workspace: "dev", agent: "bot" },
   { workspace: "prod", dimensions: { team: "a" } },
+  { agent: "bot", dimensions: { run_id: "r-1" } },
+  { agent: "bot", workspace: "prod", dimensions: { run_id: "r-2" } },
+  { workspace: "dev", workflow: "run-1" },
   { agent: "a/b" },
   { agent: "" },
   { workspace: "prod", agent: "a:b" },
@@ -320,7 +343,9 @@ const BUDGETED = [
   "/workspace:prod/app:chat/workflow:run-1/agent:bot/toolset:web"
 ]
 
-const ACTION: Action = { kind: "llm.completion", name: "gpt-4o" }
+const KINDS = ["llm.completion", "message.email", "tool.search"]
+
+const actionOf = (kind: number): Action => ({ kind: KINDS[kind] ?? "llm.completion", name: "gpt-4o" })
 
 const INT64_MAX = 2n ** 63n - 1n
 
@@ -356,10 +381,13 @@ const subjectOf = (draw: Draw): SubjectSpec => ({
     [6, 6],
     [6, 7],
     [4, 8],
-    [1, 9],
-    [1, 10],
-    [1, 11],
-    [1, 12]
+    [6, 9],
+    [6, 10],
+    [3, 11],
+    [1, 12],
+    [1, 13],
+    [1, 14],
+    [1, 15]
   ])
 })
 
@@ -440,6 +468,76 @@ const budgetRefOf = (draw: Draw): BudgetRef => ({
 const sometimes = <A>(draw: Draw, weight: number, value: A): A | undefined =>
   oneOf<A | undefined>(draw, [[10 - weight, undefined], [weight, value]])
 
+/** Some of the fields, one in so many, each as likely as another. */
+const someOf = <A extends object>(draw: Draw, outOf: number, fields: A): Partial<A> =>
+  Object.fromEntries(Object.entries(fields).filter(() => draw(outOf) === 0)) as Partial<A>
+
+const TTLS: Weighted<number> = [[2, 2_000], [2, 20_000], [1, 7_200_000], [1, 90_000]]
+
+const OVERAGES: Weighted<OveragePolicy> = [[2, "ALLOW_WITH_OVERDRAFT"], [2, "REJECT"], [1, "ALLOW_IF_AVAILABLE"]]
+
+const capsOf = (draw: Draw): Caps =>
+  someOf(draw, 2, {
+    maxTokens: oneOf(draw, [[1, 500], [1, 100], [1, 0]]),
+    maxStepsRemaining: oneOf(draw, [[6, 5], [3, 1], [1, 0]]),
+    toolAllowlist: oneOf(draw, [[1, ["search"]], [1, ["search", "mail"]], [1, ["mail", "shell"]]]),
+    toolDenylist: oneOf(draw, [[1, ["search"]], [1, ["shell", "mail"]]]),
+    cooldownMs: oneOf(draw, [[1, 20], [1, 3_000]])
+  })
+
+const policySeedOf = (draw: Draw): Omit<ReferenceModel.PolicySeed, "scopePattern"> => {
+  const kinds = oneOf(draw, [[2, [KINDS[draw(3)] ?? ""]], [1, []]])
+  const ttl = oneOf(draw, TTLS)
+  return {
+    name: `policy ${draw(16)}`,
+    ...someOf(draw, 3, {
+      priority: draw(3),
+      status: oneOf<"ACTIVE" | "DISABLED">(draw, [[2, "DISABLED"], [1, "ACTIVE"]]),
+      caps: capsOf(draw),
+      stateCaps: Array.from({ length: 1 + draw(2) }, () => ({
+        belowShare: oneOf(draw, [[2, 0.5], [4, 1], [1, 0.2], [1, 0.333333]]),
+        caps: capsOf(draw)
+      })),
+      overagePolicy: oneOf(draw, OVERAGES),
+      defaultTtlMs: oneOf(draw, TTLS),
+      maxTtlMs: ttl,
+      maxExtensions: draw(3)
+    }),
+    ...oneOf<Partial<ReferenceModel.PolicySeed>>(draw, [
+      [4, {}],
+      [2, { maxReservationsPerMinute: 1 + draw(2) }],
+      [2, { maxSteps: 1 + draw(3) }],
+      [1, { maxReservationsPerMinute: 2, maxSteps: 3 }]
+    ]),
+    ...oneOf<Partial<ReferenceModel.PolicySeed>>(draw, [
+      [8, {}],
+      [2, { deniedActionKinds: kinds }],
+      [2, { allowedActionKinds: kinds }],
+      [1, { deniedActionKinds: kinds, allowedActionKinds: kinds }]
+    ]),
+    ...oneOf<Partial<ReferenceModel.PolicySeed>>(draw, [
+      [8, {}],
+      [1, { effectiveFromMs: START_MS + 20_000 }],
+      [1, { effectiveUntilMs: START_MS + 20_000 }],
+      [1, { effectiveFromMs: START_MS, effectiveUntilMs: START_MS + 60_000 }]
+    ])
+  }
+}
+
+const patternOf = (draw: Draw, tenant: string): string =>
+  oneOf(draw, [
+    [4, "*"],
+    [6, `tenant:${tenant}/*`],
+    [2, `tenant:${tenant}`],
+    [2, `tenant:${tenant}/workspace:prod`],
+    [2, `tenant:${tenant}/workspace:prod/*`],
+    [3, "agent:*"],
+    [2, "*/agent:bot"],
+    [2, "workflow:*/*"],
+    [1, "tenant:nobody/*"],
+    [1, "team:a"]
+  ])
+
 const commandOf = (draw: Draw, options: Options): Command => {
   const tag = oneOf<Command["_tag"]>(draw, [
     [26, "Reserve"],
@@ -453,6 +551,9 @@ const commandOf = (draw: Draw, options: Options): Command => {
     [18, "Repeat"],
     [4, "SetStatus"],
     [options.limits === false ? 0 : 3, "SetLimit"],
+    [options.policies === false ? 0 : 7, "CreatePolicy"],
+    [options.policies === false ? 0 : 4, "UpdatePolicy"],
+    [options.policies === false ? 0 : 5, "DeletePolicy"],
     [options.windows === false ? 0 : 3, "SetLimits"],
     [options.windows === false ? 0 : 3, "Limits"],
     [4, "Balances"],
@@ -467,7 +568,8 @@ const commandOf = (draw: Draw, options: Options): Command => {
         ...asking,
         subject: subjectOf(draw),
         unit: unitOf(draw),
-        estimate: amountOf(draw, "remaining", "widest", "limit")
+        estimate: amountOf(draw, "remaining", "widest", "limit"),
+        kind: draw(KINDS.length)
       }
     case "Reserve":
       return {
@@ -490,7 +592,8 @@ const commandOf = (draw: Draw, options: Options): Command => {
           60_001
         ]]),
         dryRun: oneOf<boolean | undefined>(draw, [[9, undefined], [1, false], [3, true]]),
-        metadata: oneOf(draw, [[3, false], [1, true]])
+        metadata: oneOf(draw, [[3, false], [1, true]]),
+        kind: draw(KINDS.length)
       }
     case "Commit":
       return {
@@ -518,7 +621,8 @@ const commandOf = (draw: Draw, options: Options): Command => {
         subject: subjectOf(draw),
         unit: unitOf(draw),
         actual: amountOf(draw, "remaining", "widest", "limit", "overdraft"),
-        overagePolicy: policyOf(draw)
+        overagePolicy: policyOf(draw),
+        kind: draw(KINDS.length)
       }
     case "Fund": {
       const operation = oneOf<ReferenceModel.FundOperation>(draw, [
@@ -560,6 +664,18 @@ const commandOf = (draw: Draw, options: Options): Command => {
           [1, { of: "zero", plus: 5n }]
         ])
       }
+    case "CreatePolicy":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        policy: { scopePattern: patternOf(draw, tenantsOf(options)[asking.tenant] ?? ""), ...policySeedOf(draw) }
+      }
+    case "UpdatePolicy": {
+      const { name, ...change } = policySeedOf(draw)
+      return { _tag: tag, tenant: asking.tenant, nth: draw(4), change: { ...change, ...(draw(4) === 0 && { name }) } }
+    }
+    case "DeletePolicy":
+      return { _tag: tag, tenant: asking.tenant, nth: draw(3) }
     case "SetLimits": {
       const limits = limitsOf(draw)
       return {
@@ -578,7 +694,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
         [5, "grace"],
         [options.windows === false ? 0 : 4, "window"]
       ])
-      const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [1, 70_000]])
+      const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [2, 70_000]])
       const beside = oneOf(draw, [[3, 0], [4, 1], [2, -1]])
       return { _tag: tag, from, nth: oneOf(draw, [[4, 0], [1, 1]]), ms: from === "now" ? step : beside }
     }
@@ -670,10 +786,22 @@ const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.B
   }
 }
 
+const defaultsOf = (draw: Draw, tenant: string): ReferenceModel.TenantDefaults | undefined =>
+  draw(3) > 0 ? undefined : {
+    tenant,
+    ...someOf(draw, 2, {
+      overagePolicy: oneOf(draw, OVERAGES),
+      defaultTtlMs: oneOf(draw, TTLS),
+      maxTtlMs: oneOf(draw, TTLS),
+      maxExtensions: draw(3)
+    })
+  }
+
 const scenarioOf = (
   tenants: number,
   budgets: ReadonlyArray<ReferenceModel.BudgetSeed>,
   maxExtensions: number,
+  defaults: ReadonlyArray<ReferenceModel.TenantDefaults | undefined>,
   commands: ReadonlyArray<Command>,
   options: Options
 ): Scenario => {
@@ -684,6 +812,9 @@ const scenarioOf = (
     tenants: names,
     budgets: budgets.filter((budget, i) => names.includes(budget.tenant) && isFirst(budget, i)),
     maxExtensions: options.maxExtensions ?? maxExtensions,
+    defaults: options.defaults === false
+      ? []
+      : defaults.filter((one) => one !== undefined).filter(({ tenant }) => names.includes(tenant)),
     commands
   }
 }
@@ -717,8 +848,15 @@ export const generate = (seed: number, length: number, options: Options = {}): S
     ...Array.from({ length: 1 + draw(6) }, () => budgetOf(draw, options))
   ]
   const maxExtensions = oneOf(draw, [[2, 10], [1, 2], [1, 1]])
-  const commands = Array.from({ length }, () => commandOf(draw, options))
-  return scenarioOf(tenants, budgets, maxExtensions, commands, options)
+  const defaults = tenantsOf(options).map((tenant) => defaultsOf(draw, tenant))
+  // Policies in every other scenario only, for where much is denied little else happens; there, from the beginning.
+  const policies = options.policies !== false && seed % 2 === 0
+  const commands = Array.from({ length }, (_, i): Command =>
+    policies && i < 3
+      ? { _tag: "CreatePolicy", tenant: 0, policy: { scopePattern: i === 0 ? "*" : "agent:*", ...policySeedOf(draw) } }
+      : commandOf(draw, { ...options, policies }))
+  if (policies) budgets.unshift({ tenant: "acme", scope: "tenant:acme", unit: "TOKENS", allocated: 1_000n })
+  return scenarioOf(tenants, budgets, maxExtensions, defaults, commands, options)
 }
 
 const fromNumbers = <A>(length: number, decode: (draw: Draw) => A): Arbitrary.Arbitrary<A> => {
@@ -746,10 +884,11 @@ export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenar
       ),
       budgets: Arbitrary.array(fromNumbers(20, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
       maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
-      commands: Arbitrary.array(fromNumbers(34, (draw) => commandOf(draw, options)))
+      defaults: Arbitrary.all(tenantsOf(options).map((tenant) => fromNumbers(12, (draw) => defaultsOf(draw, tenant)))),
+      commands: Arbitrary.array(fromNumbers(80, (draw) => commandOf(draw, options)))
     }),
-    ({ budgets, commands, maxExtensions, roots, tenants }) =>
-      scenarioOf(tenants, [...roots, ...budgets], maxExtensions, commands, options)
+    ({ budgets, commands, defaults, maxExtensions, roots, tenants }) =>
+      scenarioOf(tenants, [...roots, ...budgets], maxExtensions, defaults, commands, options)
   )
 
 /**
@@ -810,11 +949,12 @@ export interface Driver {
  */
 export const idsOf = (outcome: ReferenceModel.Outcome | undefined, n: number): ReferenceModel.NewIds => {
   const value: object = outcome?._tag === "Success" ? outcome.value : {}
-  const { eventId, reservationId } = value as { readonly reservationId?: ReservationId; readonly eventId?: EventId }
+  const { eventId, policyId, reservationId } = value as Partial<ReferenceModel.NewIds>
   const suffix = String(n).padStart(6, "0")
   return {
     reservationId: reservationId ?? ReservationId.make(`reservation-${suffix}`),
-    eventId: eventId ?? EventId.make(`event-${suffix}`)
+    eventId: eventId ?? EventId.make(`event-${suffix}`),
+    policyId: policyId ?? `policy-${suffix}`
   }
 }
 
@@ -835,7 +975,7 @@ const reversed = <A>(value: A): A =>
  */
 export const makeDriver = (scenario: Scenario): Driver => {
   const model = ReferenceModel.makeModel({ maxExtensions: scenario.maxExtensions })
-  const state = model.initial(scenario.budgets, START_MS)
+  const state = model.initial(scenario.budgets, START_MS, scenario.defaults)
   const history: Array<ReferenceModel.Operation> = []
   let now = START_MS
 
@@ -954,6 +1094,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
             return op
         }
       case "elsewhere":
+        if (op._tag === "UpdatePolicy" || op._tag === "DeletePolicy") return op
         if (op._tag === "Fund") {
           const other = state.budgets.find((b) =>
             b.tenant === op.tenant && (b.scope !== op.scope || b.unit !== op.unit)
@@ -1020,6 +1161,15 @@ export const makeDriver = (scenario: Scenario): Driver => {
     }
     const tenant = tenantAt(command.tenant)
     switch (command._tag) {
+      case "CreatePolicy":
+        return [{ _tag: "CreatePolicy", tenant, policy: command.policy }]
+      case "UpdatePolicy":
+      case "DeletePolicy": {
+        const id = nthFromLast(state.policies, command.nth)?.id ?? "no-such-policy"
+        return command._tag === "UpdatePolicy"
+          ? [{ _tag: "UpdatePolicy", tenant, id, change: command.change }]
+          : [{ _tag: "DeletePolicy", tenant, id }]
+      }
       case "SetLimits":
       case "Limits": {
         const budget = budgetAt(command.tenant, command.budget)
@@ -1037,7 +1187,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
         const common = {
           idempotencyKey: keyAt(command.key),
           subject: subject(command.tenant, command.subject),
-          action: ACTION
+          action: actionOf(command.kind)
         }
         if (command._tag === "Decide") return [{ _tag: "Decide", tenant, request: { ...common, estimate: quantity } }]
         const { overagePolicy } = command
@@ -1170,7 +1320,7 @@ export const disagreement = (
   model: ReferenceModel.Model,
   options?: { readonly ignore?: ReadonlyArray<string> }
 ): number | undefined => {
-  const state = model.initial(scenario.budgets, START_MS)
+  const state = model.initial(scenario.budgets, START_MS, scenario.defaults)
   const at = entries.findIndex(({ ids, now, operation, outcome }) =>
     !ReferenceModel.agrees(model.apply(state, operation, now, ids), outcome, options)
   )

@@ -19,7 +19,9 @@
  */
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
 import { Amount, Ledger, LedgerStore, Window } from "effect-cycles"
-import type { BudgetRow } from "effect-cycles/ledger/Model"
+import type { BudgetRow, PolicyRow } from "effect-cycles/ledger/Model"
+import { emptyTenant } from "effect-cycles/ledger/Model"
+import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -76,6 +78,43 @@ const pages = Effect.fnUntraced(function*<Page extends { readonly nextCursor?: C
 
 /** Scenarios hold amounts out of range too, which the constructors refuse. */
 const unchecked = (unit: Amount.Unit, amount: bigint): Amount.AnyAmount => ({ unit, amount })
+
+const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.PolicyReply => ({
+  policyId: id,
+  name,
+  status,
+  priority
+})
+
+/** Registers the tenants that have defaults. */
+const register = Effect.fnUntraced(
+  function*({ defaults }: Commands.Scenario): Effect.fn.Return<void, LedgerStore.StoreError, LedgerStore.LedgerStore> {
+    const store = yield* LedgerStore.LedgerStore
+    for (const { tenant, ...more } of defaults) {
+      yield* store.transact([tenant], (tx) => {
+        const view = new View()
+        view.putTenant({
+          ...emptyTenant(tenant),
+          profile: {
+            name: tenant,
+            status: "ACTIVE",
+            parent: undefined,
+            overagePolicy: more.overagePolicy,
+            defaultTtlMs: more.defaultTtlMs,
+            maxTtlMs: more.maxTtlMs,
+            maxExtensions: more.maxExtensions,
+            metadata: undefined,
+            createdAtMs: tx.now,
+            updatedAtMs: tx.now,
+            suspendedAtMs: undefined,
+            closedAtMs: undefined
+          }
+        })
+        return tx.write(view.writes())
+      })
+    }
+  }
+)
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
   limits.map(({ amount, id, rollover, window }) => ({
@@ -136,6 +175,12 @@ const perform = (
       }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
+      case "CreatePolicy":
+        return Effect.map(ledger.createPolicy(operation.tenant, operation.policy), policyReply)
+      case "UpdatePolicy":
+        return Effect.map(ledger.updatePolicy(operation.tenant, operation.id, operation.change), policyReply)
+      case "DeletePolicy":
+        return Effect.map(ledger.deletePolicy(operation.tenant, operation.id), policyReply)
       case "SetLimit": {
         const { scope, tenant, unit } = operation
         const overdraftLimit = Amount.make(unit, operation.overdraftLimit)
@@ -265,7 +310,7 @@ export const run = Effect.fnUntraced(function*<E>(
   scenario: Commands.Scenario,
   store: Layer.Layer<LedgerStore.LedgerStore, E>,
   options: Options = {}
-): Effect.fn.Return<Run, E | Ledger.BudgetError> {
+): Effect.fn.Return<Run, E | Ledger.BudgetError | LedgerStore.StoreError> {
   const { atOnce = 1, restarts = 0 } = options
   const clock = new ScenarioClock(yield* Clock.Clock)
   const gate = Latch.makeUnsafe(true)
@@ -314,9 +359,14 @@ export const run = Effect.fnUntraced(function*<E>(
   const part = Effect.fnUntraced(function*(
     commands: ReadonlyArray<Commands.Command>,
     isFirst: boolean
-  ): Effect.fn.Return<object | undefined, Ledger.BudgetError, Ledger.Ledger> {
+  ): Effect.fn.Return<
+    object | undefined,
+    Ledger.BudgetError | LedgerStore.StoreError,
+    Ledger.Ledger | LedgerStore.LedgerStore
+  > {
     const ledger = yield* Ledger.Ledger
     if (isFirst) {
+      yield* register(scenario)
       for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
         yield* ledger.createBudget(tenant, {
           scope,
@@ -366,7 +416,7 @@ export const run = Effect.fnUntraced(function*<E>(
   ).pipe(Layer.provide(store))
   // The sweeper stays out of the way: what it does, a transaction does before it answers.
   const ledger = Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
-    Layer.provide(watched),
+    Layer.provideMerge(watched),
     Layer.fresh
   )
   for (const [i, commands] of partsOf(scenario, restarts).entries()) {

@@ -43,6 +43,7 @@
 import type { Action } from "effect-cycles/protocol/Action"
 import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
 import type { Balance, BalancesPage, BalancesQuery } from "effect-cycles/protocol/Balance"
+import type { Caps } from "effect-cycles/protocol/Caps"
 import type { CyclesError } from "effect-cycles/protocol/CyclesError"
 import type { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import type { EventReply, EventRequest } from "effect-cycles/protocol/Event"
@@ -182,6 +183,8 @@ export interface Reservation {
   readonly scopes: ReadonlyArray<string>
   readonly budgets: ReadonlyArray<Budget>
   readonly metadata: JsonObject | undefined
+  /** How often it may be extended, where its policy or its tenant says so. */
+  readonly maxExtensions: number | undefined
   readonly uses: ReadonlyArray<Use>
   status: ReservationStatus
   expiresAtMs: number
@@ -189,6 +192,68 @@ export interface Reservation {
   finalizedAtMs: number | undefined
   charged: bigint | undefined
   committedMetadata: JsonObject | undefined
+}
+
+/**
+ * Caps that come of how a budget stands: while less than a share of its allocation is left.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StateCaps {
+  readonly belowShare: number
+  readonly caps: Caps
+}
+
+/**
+ * A policy as it is given: what holds of the scopes its pattern stands for. `priority` is 0, and `status` ACTIVE, where they are
+ * not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicySeed {
+  readonly name: string
+  readonly scopePattern: string
+  readonly priority?: number
+  readonly status?: "ACTIVE" | "DISABLED"
+  readonly caps?: Caps
+  readonly stateCaps?: ReadonlyArray<StateCaps>
+  readonly overagePolicy?: OveragePolicy
+  readonly defaultTtlMs?: number
+  readonly maxTtlMs?: number
+  readonly maxExtensions?: number
+  readonly maxReservationsPerMinute?: number
+  readonly maxSteps?: number
+  readonly allowedActionKinds?: ReadonlyArray<string>
+  readonly deniedActionKinds?: ReadonlyArray<string>
+  readonly effectiveFromMs?: number
+  readonly effectiveUntilMs?: number
+}
+
+/**
+ * A policy that was taken.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy extends PolicySeed {
+  readonly tenant: string
+  readonly id: string
+}
+
+/**
+ * What a registered tenant says of holds that say nothing themselves.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TenantDefaults {
+  readonly tenant: string
+  readonly overagePolicy?: OveragePolicy
+  readonly defaultTtlMs?: number
+  readonly maxTtlMs?: number
+  readonly maxExtensions?: number
 }
 
 interface IdempotencyRecord {
@@ -208,6 +273,10 @@ export interface State {
   readonly budgets: Array<Budget>
   readonly reservations: Array<Reservation>
   readonly records: Array<IdempotencyRecord>
+  readonly policies: Array<Policy>
+  readonly defaults: ReadonlyArray<TenantDefaults>
+  /** What policies have counted: holds by minute and by run. */
+  readonly counts: Map<string, number>
   readonly uses: Array<Use>
   readonly beginnings: Array<Beginning>
 }
@@ -279,6 +348,15 @@ export type Operation =
     readonly unit: Unit
     readonly overdraftLimit: bigint
   }
+  | { readonly _tag: "CreatePolicy"; readonly tenant: string; readonly policy: PolicySeed }
+  /** What is given replaces what was. */
+  | {
+    readonly _tag: "UpdatePolicy"
+    readonly tenant: string
+    readonly id: string
+    readonly change: Omit<Partial<PolicySeed>, "scopePattern">
+  }
+  | { readonly _tag: "DeletePolicy"; readonly tenant: string; readonly id: string }
   | {
     readonly _tag: "SetLimits"
     readonly tenant: string
@@ -300,6 +378,21 @@ export type Operation =
 export interface NewIds {
   readonly reservationId: ReservationId
   readonly eventId: EventId
+  /** For a policy that is created. */
+  readonly policyId?: string
+}
+
+/**
+ * What is answered about a policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyReply {
+  readonly policyId: string
+  readonly name: string
+  readonly status: "ACTIVE" | "DISABLED"
+  readonly priority: number
 }
 
 /**
@@ -341,6 +434,7 @@ export type Reply =
   | ExtendReply
   | EventReply
   | Balance
+  | PolicyReply
   | BalancesPage
   | ReservationRecord
   | ReservationsPage
@@ -531,6 +625,53 @@ export const rules = [
   "flag-stays-while-nothing-remains",
   "reset-keeps-spent",
   "lowering-the-limit-flags",
+  // policies: which one
+  "policy-of-own-tenant",
+  "policy-by-narrowest-scope",
+  "policy-below-is-not-itself",
+  "policy-highest-priority",
+  "policy-longest-pattern",
+  "policy-disabled",
+  "policy-effective-from",
+  "policy-effective-until",
+  // policies: whether
+  "policy-before-budgets",
+  "kinds-denied",
+  "kinds-allowed",
+  "kinds-do-not-concern-events",
+  "rate-limit",
+  "rate-per-scope",
+  "rate-per-minute",
+  "rate-counts-holds-only",
+  "rate-is-no-denial",
+  "steps-of-a-run",
+  "steps-count-down",
+  "steps-stay-taken",
+  "steps-of-one-workflow",
+  "steps-need-a-run",
+  // policies: how
+  "caps-of-the-policy",
+  "caps-of-the-state",
+  "caps-strictly-below",
+  "caps-of-any-budget",
+  "caps-fewest-tokens",
+  "caps-tools-in-common",
+  "caps-tools-denied-by-any",
+  "caps-longest-cooldown",
+  "lease-of-the-policy",
+  "lease-of-the-tenant",
+  "lease-cut-by-the-policy",
+  "lease-cut-by-the-tenant",
+  "lease-policy-before-tenant",
+  "lease-of-a-registered-tenant",
+  "extensions-of-the-policy",
+  "extensions-of-the-tenant",
+  "overage-of-the-policy",
+  "overage-of-the-tenant",
+  "overage-policy-before-tenant",
+  "overage-of-the-request",
+  "policy-name-once",
+  "policy-kinds-not-both",
   // limits
   "limits-gate-holds",
   "limits-after-the-budget",
@@ -569,7 +710,11 @@ export type RuleName = (typeof rules)[number]
  */
 export interface Model {
   /** The budgets as they are opened at `now` (0 when not given), which is where their limits begin. */
-  readonly initial: (budgets: ReadonlyArray<BudgetSeed>, now?: number) => State
+  readonly initial: (
+    budgets: ReadonlyArray<BudgetSeed>,
+    now?: number,
+    defaults?: ReadonlyArray<TenantDefaults>
+  ) => State
   /** Where the limits of a budget stand. */
   readonly limits: (state: State, budget: Budget, now: number) => ReadonlyArray<LimitState>
   /** When windows of limits end, or have forgotten something they count: later than `now`, soonest first. */
@@ -581,13 +726,15 @@ export interface Model {
 /** Thrown inside the model only; becomes a `Failure`. */
 class Refusal {
   readonly failure: Failure
-  constructor(failure: Failure) {
+  readonly reasonCode: string | undefined
+  constructor(failure: Failure, reasonCode: string | undefined) {
     this.failure = failure
+    this.reasonCode = reasonCode
   }
 }
 
-const refuse = (error: Failure["error"], where: Where = {}): never => {
-  throw new Refusal({ _tag: "Failure", error, ...where })
+const refuse = (error: Failure["error"], where: Where = {}, reasonCode = reasons[error]): never => {
+  throw new Refusal({ _tag: "Failure", error, ...where }, reasonCode)
 }
 
 const reasons: Partial<Record<Failure["error"], string>> = {
@@ -1053,6 +1200,185 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     }
   }
 
+  // -- policies: RESERVATION EVALUATION ORDER --------------------------------------------------------------------------
+
+  interface Hold {
+    readonly tenant: string
+    readonly subject: Subject
+    readonly scopes: ReadonlyArray<string>
+    readonly action: Action
+    readonly estimate: AnyAmount
+    readonly now: number
+  }
+
+  interface Grant {
+    readonly budgets: Array<Budget>
+    readonly policy: Policy | undefined
+    readonly caps: Caps | undefined
+    /** Counts the hold, once it is taken. */
+    readonly count: () => void
+  }
+
+  const expressions = new Map<string, RegExp>()
+
+  /** SCOPE PATTERNS: a star is one or more segments, `level:*` any name, and what has no beginning may begin anywhere. */
+  const expressionOf = (pattern: string): RegExp => {
+    const known = expressions.get(pattern)
+    if (known !== undefined) return known
+    const whole = /^(tenant:|\*)/.test(pattern) ? pattern : `*/${pattern}`
+    const source = whole.split("/").map((segment) =>
+      segment === "*" ? "[^/]+(/[^/]+)*" : segment.replaceAll(".", "\\.").replace("*", "[^/]+")
+    ).join("/")
+    const expression = new RegExp(`^${source}$`)
+    expressions.set(pattern, expression)
+    return expression
+  }
+
+  const standsFor = (pattern: string, scope: string): boolean =>
+    expressionOf(pattern).test(scope) || (!holds("policy-below-is-not-itself") && pattern === `${scope}/*`)
+
+  /** "If multiple policies match, highest priority wins." Then the longest pattern, then the lowest id. */
+  const policyOf = (
+    state: State,
+    tenant: string,
+    scopes: ReadonlyArray<string>,
+    now: number
+  ): Policy | undefined => {
+    const matching = state.policies.filter((p) =>
+      (p.tenant === tenant || !holds("policy-of-own-tenant")) &&
+      (p.status !== "DISABLED" || !holds("policy-disabled")) &&
+      ((p.effectiveFromMs ?? 0) <= now || !holds("policy-effective-from")) &&
+      (now < (p.effectiveUntilMs ?? Infinity) || !holds("policy-effective-until")) &&
+      (holds("policy-by-narrowest-scope")
+        ? standsFor(p.scopePattern, deepest(scopes))
+        : scopes.some((scope) => standsFor(p.scopePattern, scope)))
+    )
+    const byPriority = holds("policy-highest-priority") ? 1 : 0
+    const byLength = holds("policy-longest-pattern") ? 1 : -1
+    return matching.sort((a, b) =>
+      byPriority * ((b.priority ?? 0) - (a.priority ?? 0)) ||
+      byLength * (b.scopePattern.length - a.scopePattern.length) || textOrder(a.id, b.id)
+    )[0]
+  }
+
+  const checkKind = ({ allowedActionKinds = [], deniedActionKinds = [] }: Policy, { kind }: Action): void => {
+    if (deniedActionKinds.includes(kind) && holds("kinds-denied")) refuse("ActionDenied", {}, "ACTION_KIND_DENIED")
+    if (allowedActionKinds.length > 0 && !allowedActionKinds.includes(kind) && holds("kinds-allowed")) {
+      refuse("ActionDenied", {}, "ACTION_KIND_NOT_ALLOWED")
+    }
+  }
+
+  /** The caps of several sources: only what none of them forbids. */
+  const strictest = (all: ReadonlyArray<Caps>): Caps | undefined => {
+    if (all.length === 1) return all[0]
+    const numbers = (field: "maxTokens" | "maxStepsRemaining" | "cooldownMs"): Array<number> =>
+      all.flatMap((caps) => caps[field] ?? [])
+    const restricting = all.filter(({ toolAllowlist = [] }) => toolAllowlist.length > 0)
+    const denying = all.filter((caps) => !restricting.includes(caps))
+    const denied = new Set(denying.flatMap(({ toolDenylist = [] }) => toolDenylist))
+    const inCommon = (restricting[0]?.toolAllowlist ?? []).filter((tool) =>
+      (restricting.every(({ toolAllowlist = [] }) => toolAllowlist.includes(tool)) || !holds("caps-tools-in-common")) &&
+      (!denied.has(tool) || !holds("caps-tools-denied-by-any"))
+    )
+    const tokens = numbers("maxTokens")
+    const steps = numbers("maxStepsRemaining")
+    const cooldown = holds("caps-longest-cooldown")
+      ? Math.max(0, ...numbers("cooldownMs"))
+      : numbers("cooldownMs")[0] ?? 0
+    return {
+      ...(tokens.length > 0 && { maxTokens: holds("caps-fewest-tokens") ? Math.min(...tokens) : tokens[0]! }),
+      ...(steps.length > 0 && { maxStepsRemaining: Math.min(...steps) }),
+      // An empty list would restrict nothing.
+      ...(restricting.length > 0 && { toolAllowlist: inCommon.length > 0 ? inCommon : [""] }),
+      ...(restricting.length === 0 && denied.size > 0 && { toolDenylist: [...denied] }),
+      ...(cooldown > 0 && { cooldownMs: cooldown })
+    }
+  }
+
+  const isBelow = (b: Budget, share: number): boolean => {
+    const left = remaining(b) * 1_000_000n
+    const bound = b.allocated * BigInt(Math.round(share * 1_000_000))
+    return holds("caps-strictly-below") ? left < bound : left <= bound
+  }
+
+  /** What the policy that applies makes of a hold: hard gates, rate, steps, and then caps. */
+  const termsOf = (state: State, hold: Hold): Omit<Grant, "budgets"> => {
+    const { action, estimate, now, scopes, subject, tenant } = hold
+    const policy = policyOf(state, tenant, scopes, now)
+    if (policy === undefined) return { policy, caps: undefined, count: () => {} }
+    checkKind(policy, action)
+
+    const minute = holds("rate-per-minute") ? Math.floor(now / 60_000) : 0
+    const rate = `rate ${policy.id} ${minute} ${holds("rate-per-scope") ? deepest(scopes) : ""}`
+    const counted = (name: string): number => state.counts.get(name) ?? 0
+    if (counted(rate) >= (policy.maxReservationsPerMinute ?? Infinity) && holds("rate-limit")) {
+      refuse("RateLimited", { retryAfterMs: 60_000 - now % 60_000 })
+    }
+
+    const workflow = scopes.find((scope) => scope.split("/").at(-1)?.startsWith("workflow:"))
+    const named = subject.dimensions?.["run_id"]
+    const run = named === undefined ? holds("steps-of-one-workflow") ? workflow : subject.workflow : `run_id ${named}`
+    const steps = `steps ${policy.id} ${run}`
+    if (policy.maxSteps !== undefined && run === undefined && holds("steps-need-a-run")) refuse("InvalidRequest")
+
+    const sources = holds("caps-of-the-policy") && policy.caps !== undefined ? [policy.caps] : []
+    const budgets = state.budgets.filter((b) => scopes.includes(b.scope) && b.unit === estimate.unit)
+    for (const { belowShare, caps } of policy.stateCaps ?? []) {
+      const concerned = holds("caps-of-any-budget") ? budgets : budgets.filter(({ scope }) => scope === deepest(scopes))
+      if (holds("caps-of-the-state") && concerned.some((b) => isBelow(b, belowShare))) sources.push(caps)
+    }
+    if (policy.maxSteps !== undefined && holds("steps-of-a-run")) {
+      const taken = holds("steps-count-down") ? counted(steps) : 0
+      sources.push({ maxStepsRemaining: Math.max(0, policy.maxSteps - taken) })
+    }
+    const caps = sources.length === 0 ? undefined : strictest(sources)
+    if (caps?.maxStepsRemaining === 0) refuse("ActionDenied", {}, "ACTION_QUOTA_EXCEEDED")
+    const count = (): void => {
+      if (policy.maxReservationsPerMinute !== undefined) state.counts.set(rate, counted(rate) + 1)
+      if (policy.maxSteps !== undefined) state.counts.set(steps, counted(steps) + 1)
+    }
+    return { policy, caps: Object.keys(caps ?? {}).length === 0 ? undefined : caps, count }
+  }
+
+  const allow = (caps: Caps | undefined): { readonly decision: "ALLOW" | "ALLOW_WITH_CAPS"; readonly caps?: Caps } =>
+    caps === undefined ? { decision: "ALLOW" } : { decision: "ALLOW_WITH_CAPS", caps }
+
+  const defaultsOf = (state: State, tenant: string): TenantDefaults | undefined =>
+    state.defaults.find((defaults) => defaults.tenant === tenant)
+
+  /** Schemas ReservationTtlOverride and Tenant: what nobody says is a minute, and an hour at most in a registered tenant. */
+  const leaseOf = (state: State, tenant: string, policy: Policy | undefined, asked: number | undefined): number => {
+    const own = defaultsOf(state, tenant)
+    const byPolicy = holds("lease-of-the-policy") ? policy?.defaultTtlMs : undefined
+    const byTenant = holds("lease-of-the-tenant") ? own?.defaultTtlMs : undefined
+    const first = holds("lease-policy-before-tenant") ? byPolicy ?? byTenant : byTenant ?? byPolicy
+    const hour = own === undefined || !holds("lease-of-a-registered-tenant") ? Infinity : 3_600_000
+    const most = (holds("lease-cut-by-the-policy") ? policy?.maxTtlMs : undefined) ??
+      (holds("lease-cut-by-the-tenant") ? own?.maxTtlMs : undefined) ?? hour
+    return Math.min(asked ?? first ?? 60_000, most)
+  }
+
+  /** Schema CommitOveragePolicy: request, policy, tenant, default. */
+  const overageOf = (
+    state: State,
+    tenant: string,
+    policy: Policy | undefined,
+    asked: OveragePolicy | undefined
+  ): OveragePolicy => {
+    const byPolicy = holds("overage-of-the-policy") ? policy?.overagePolicy : undefined
+    const byTenant = holds("overage-of-the-tenant") ? defaultsOf(state, tenant)?.overagePolicy : undefined
+    const first = holds("overage-policy-before-tenant") ? byPolicy ?? byTenant : byTenant ?? byPolicy
+    const order = holds("overage-of-the-request") ? asked ?? first : first ?? asked
+    return order ?? "ALLOW_IF_AVAILABLE"
+  }
+
+  /** Policies speak before budgets. */
+  const grant = (state: State, hold: Hold): Grant => {
+    if (!holds("policy-before-budgets")) admit(state, hold.scopes, hold.estimate, hold.now)
+    const terms = termsOf(state, hold)
+    return { ...terms, budgets: admit(state, hold.scopes, hold.estimate, hold.now) }
+  }
+
   // -- createReservation, decide ---------------------------------------------------------------------------------------
 
   /** The checks of a hold: widest scope first, the first failure wins. Gives the budgeted scopes. */
@@ -1089,18 +1415,18 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   /** The same evaluation, with a denial as a reason code. A mismatch of the unit is still an error. */
   const ask = (
     state: State,
-    scopes: ReadonlyArray<string>,
-    estimate: AnyAmount,
-    now: number
-  ): { readonly budgets: Array<Budget> } | { readonly reasonCode: string; readonly retryAfterMs?: number } => {
+    hold: Hold
+  ): Grant | { readonly reasonCode: string; readonly retryAfterMs?: number } => {
     try {
-      return { budgets: admit(state, scopes, estimate, now) }
+      const granted = grant(state, hold)
+      if (!holds("rate-counts-holds-only")) granted.count()
+      return granted
     } catch (refusal) {
       if (!(refusal instanceof Refusal)) throw refusal
-      const { error, retryAfterMs } = refusal.failure
+      const { failure: { error, retryAfterMs }, reasonCode } = refusal
       if (error === "UnitMismatch" && !holds("unit-mismatch-is-no-denial")) return { reasonCode: "BUDGET_NOT_FOUND" }
       if (error === "BudgetNotFound" && !holds("not-found-is-a-denial-when-asking")) throw refusal
-      const reasonCode = reasons[error]
+      if (error === "RateLimited" && !holds("rate-is-no-denial")) return { reasonCode: "LIMIT_EXCEEDED" }
       if (reasonCode === undefined) throw refusal
       return retryAfterMs === undefined ? { reasonCode } : { reasonCode, retryAfterMs }
     }
@@ -1110,12 +1436,14 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     checkKey(request.idempotencyKey)
     checkAction(request.action)
     check(int64(request.estimate.amount))
-    const affectedScopes = scopesOf(subjectOf(tenant, request.subject))
+    const subject = subjectOf(tenant, request.subject)
+    const affectedScopes = scopesOf(subject)
+    const { action, estimate } = request
     return once(state, spaceOf(tenant, "decide"), request.idempotencyKey, request, (): DecideReply => {
-      const answer = ask(state, affectedScopes, request.estimate, now)
+      const answer = ask(state, { tenant, subject, scopes: affectedScopes, action, estimate, now })
       return "reasonCode" in answer
         ? { decision: "DENY", ...answer, affectedScopes }
-        : { decision: "ALLOW", affectedScopes }
+        : { ...allow(answer.caps), affectedScopes }
     })
   }
 
@@ -1133,19 +1461,18 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     const subject = subjectOf(tenant, request.subject)
     const affectedScopes = scopesOf(subject)
     const scopePath = deepest(affectedScopes)
-    const ttlMs = request.ttlMs ?? 60_000
     const graceMs = request.gracePeriodMs ?? 5_000
-    const policy = request.overagePolicy ?? "ALLOW_IF_AVAILABLE"
-    const { estimate } = request
+    const { action, estimate } = request
+    const hold = { tenant, subject, scopes: affectedScopes, action, estimate, now }
 
     const dryRun = (): ReserveReply => {
-      const answer = ask(state, affectedScopes, estimate, now)
+      const answer = ask(state, hold)
       if ("reasonCode" in answer) return { decision: "DENY", ...answer, scopePath, affectedScopes }
       if (!holds("dry-run-holds-nothing")) {
         write(answer.budgets.map((budget) => ({ budget, reserved: estimate.amount })))
       }
       return {
-        decision: "ALLOW",
+        ...allow(answer.caps),
         reserved: estimate,
         scopePath,
         affectedScopes,
@@ -1154,9 +1481,13 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     }
 
     const live = (): ReserveReply => {
-      const budgets = admit(state, affectedScopes, estimate, now)
+      const { budgets, caps, count, policy } = grant(state, hold)
+      const ttlMs = leaseOf(state, tenant, policy, request.ttlMs)
       const expiresAtMs = now + ttlMs
       write(budgets.map((budget) => ({ budget, reserved: estimate.amount })))
+      count()
+      const ofPolicy = holds("extensions-of-the-policy") ? policy?.maxExtensions : undefined
+      const ofTenant = holds("extensions-of-the-tenant") ? defaultsOf(state, tenant)?.maxExtensions : undefined
       state.reservations.push({
         id,
         tenant,
@@ -1164,7 +1495,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         subject,
         action: request.action,
         estimate,
-        policy,
+        policy: overageOf(state, tenant, policy, request.overagePolicy),
+        maxExtensions: ofPolicy ?? ofTenant,
         graceMs,
         createdAtMs: now,
         scopes: affectedScopes,
@@ -1179,7 +1511,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         committedMetadata: undefined
       })
       return {
-        decision: "ALLOW",
+        ...allow(caps),
         reservationId: id,
         reserved: estimate,
         expiresAtMs,
@@ -1195,7 +1527,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       state,
       spaceOf(tenant, isDry && !holds("dry-run-shares-keys") ? "dry-run" : "reserve"),
       request.idempotencyKey,
-      payloadOf(request, { ttlMs, gracePeriodMs: graceMs, overagePolicy: policy, dryRun: false }),
+      payloadOf(request, {
+        ttlMs: 60_000,
+        gracePeriodMs: 5_000,
+        overagePolicy: "ALLOW_IF_AVAILABLE",
+        dryRun: false
+      }),
       isDry ? dryRun : live,
       (reply) => withFreshTtl(reply, state.reservations.find((r) => r.id === reply.reservationId), now)
     )
@@ -1322,6 +1659,9 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       write(all.map((budget) => ({ budget, reserved: -r.estimate.amount })))
       if (holds("limits-take-back-what-ended")) settleUses(r, 0n, now)
       r.status = "RELEASED"
+      if (!holds("steps-stay-taken")) {
+        for (const [name, n] of state.counts) if (name.startsWith("steps ")) state.counts.set(name, n - 1)
+      }
       r.finalizedAtMs = now
       return { status: "RELEASED", released: r.estimate, balances: r.budgets.map(balanceOf) }
     })
@@ -1348,7 +1688,9 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         // The grace is for settling, not for extending; the last millisecond of the lease still counts.
         const end = r.expiresAtMs + (holds("extend-not-in-grace") ? 0 : r.graceMs)
         if (holds("extend-includes-the-last-millisecond") ? now > end : now >= end) refuse("ReservationExpired")
-        if (r.extensions >= maxExtensions && holds("max-extensions")) refuse("MaxExtensionsExceeded")
+        if (r.extensions >= (r.maxExtensions ?? maxExtensions) && holds("max-extensions")) {
+          refuse("MaxExtensionsExceeded")
+        }
         // From the present end of the lease, not from now.
         const expiresAtMs = (holds("extend-from-old-expiry") ? r.expiresAtMs : now) + request.extendByMs
         check(Number.isSafeInteger(expiresAtMs))
@@ -1374,10 +1716,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     checkAction(request.action)
     check(int64(request.actual.amount) && between(request.clientTimeMs, 0, Number.MAX_SAFE_INTEGER))
     const scopes = scopesOf(subjectOf(tenant, request.subject))
-    const policy = request.overagePolicy ?? "ALLOW_IF_AVAILABLE"
-    const payload = payloadOf(request, { overagePolicy: policy })
+    const payload = payloadOf(request, { overagePolicy: "ALLOW_IF_AVAILABLE" })
     return once(state, spaceOf(tenant, "event"), request.idempotencyKey, payload, (): EventReply => {
       const { amount: a, unit } = request.actual
+      const applies = policyOf(state, tenant, scopes, now)
+      if (applies !== undefined && !holds("kinds-do-not-concern-events")) checkKind(applies, request.action)
+      const policy = overageOf(state, tenant, applies, request.overagePolicy)
       const budgets = budgeted(state, scopes, unit)
       for (const b of budgets) {
         if (b.status === "FROZEN" && holds("frozen-blocks-event")) refuse("BudgetFrozen", { scope: b.scope, unit })
@@ -1489,6 +1833,58 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     return balanceOf(b)
   }
 
+  // -- createPolicy, updatePolicy and deleting one ---------------------------------------------------------------------
+
+  const checkPolicy = (state: State, policy: Policy): void => {
+    const { allowedActionKinds = [], deniedActionKinds = [], defaultTtlMs, effectiveFromMs, effectiveUntilMs } = policy
+    const { maxTtlMs, priority = 0 } = policy
+    check(policy.name.length >= 1 && between(priority, 0, Number.MAX_SAFE_INTEGER))
+    check(between(defaultTtlMs, 1_000, 86_400_000) && between(maxTtlMs, 1_000, 86_400_000))
+    check((defaultTtlMs ?? 0) <= (maxTtlMs ?? Infinity))
+    check((effectiveFromMs ?? -1) < (effectiveUntilMs ?? Infinity))
+    if (holds("policy-kinds-not-both")) check(allowedActionKinds.length === 0 || deniedActionKinds.length === 0)
+    // A segment is a level, by a name or any name, or a lone star for some of them; the tenant is one's own.
+    const segments = policy.scopePattern.split("/")
+    check(segments.every((segment) => segment === "*" || new RegExp(`^(${LEVELS.join("|")}):.+$`).test(segment)))
+    if (segments.some((s) => s.startsWith("tenant:") && s !== "tenant:*" && s !== `tenant:${policy.tenant}`)) {
+      refuse("Forbidden")
+    }
+    const others = state.policies.filter((other) => other.tenant === policy.tenant && other.id !== policy.id)
+    if (holds("policy-name-once")) check(others.every(({ name }) => name !== policy.name))
+  }
+
+  const policyReplyOf = ({ id, name, priority, status }: Policy): PolicyReply => ({
+    policyId: id,
+    name,
+    status: status ?? "ACTIVE",
+    priority: priority ?? 0
+  })
+
+  const ownPolicy = (state: State, tenant: string, id: string): number => {
+    const at = state.policies.findIndex((policy) => policy.id === id && policy.tenant === tenant)
+    return at === -1 ? refuse("NotFound") : at
+  }
+
+  const createPolicy = (state: State, tenant: string, seed: PolicySeed, id: string): PolicyReply => {
+    const policy = { ...seed, tenant, id }
+    checkPolicy(state, policy)
+    state.policies.push(policy)
+    return policyReplyOf(policy)
+  }
+
+  const updatePolicy = (state: State, tenant: string, id: string, change: Partial<PolicySeed>): PolicyReply => {
+    const at = ownPolicy(state, tenant, id)
+    const policy = { ...state.policies[at]!, ...change }
+    checkPolicy(state, policy)
+    state.policies[at] = policy
+    return policyReplyOf(policy)
+  }
+
+  const deletePolicy = (state: State, tenant: string, id: string): PolicyReply => {
+    const [policy] = state.policies.splice(ownPolicy(state, tenant, id), 1)
+    return policyReplyOf(policy!)
+  }
+
   // -- getBalances, getReservation, listReservations -------------------------------------------------------------------
 
   const balances = (state: State, tenant: string, query: BalancesQuery): BalancesPage => {
@@ -1586,6 +1982,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         return setStatus(state, op.tenant, op.scope, op.unit, op.status)
       case "SetLimit":
         return setLimit(state, op.tenant, op.scope, op.unit, op.overdraftLimit)
+      case "CreatePolicy":
+        return createPolicy(state, op.tenant, op.policy, ids.policyId ?? `policy-${state.policies.length}`)
+      case "UpdatePolicy":
+        return updatePolicy(state, op.tenant, op.id, op.change)
+      case "DeletePolicy":
+        return deletePolicy(state, op.tenant, op.id)
       case "SetLimits":
         return setLimits(state, op.tenant, op.scope, op.unit, op.limits, now)
       case "Limits":
@@ -1600,7 +2002,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   return {
-    initial: (seeds, now = 0) => {
+    initial: (seeds, now = 0, defaults = []) => {
       const state: State = {
         budgets: seeds.map((seed) => ({
           spent: 0n,
@@ -1614,6 +2016,9 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         })),
         reservations: [],
         records: [],
+        policies: [],
+        defaults,
+        counts: new Map(),
         uses: [],
         beginnings: []
       }

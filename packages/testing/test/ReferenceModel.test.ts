@@ -635,6 +635,86 @@ describe("ReferenceModel", () => {
     })
   })
 
+  describe("a limit", () => {
+    const DAY = 86_400_000
+    const daily: ReferenceModel.Limit = { id: "daily", window: { every: "day", timeZone: "UTC" }, amount: 100n }
+    const read: ReferenceModel.Operation = { _tag: "Limits", tenant: "acme", scope: ROOT, unit: "TOKENS" }
+    const put = (...limits: ReadonlyArray<ReferenceModel.Limit>): ReferenceModel.Operation => ({
+      _tag: "SetLimits",
+      tenant: "acme",
+      scope: ROOT,
+      unit: "TOKENS",
+      limits
+    })
+    const limited = (...limits: ReadonlyArray<ReferenceModel.Limit>) => {
+      const w = world([budget(ROOT, 10_000n, { limits })])
+      /** Of each limit: used, held, carried over, remaining. */
+      const stands = () =>
+        (w.ok(read)["limits"] as ReadonlyArray<ReferenceModel.LimitState>).map(
+          ({ carriedOver, held, remaining, used }) => [used, held, carriedOver, remaining]
+        )
+      return { ...w, stands, at: (now: number) => void (w.now = now), w }
+    }
+
+    it("counts what is taken within its window, where it was taken", () => {
+      const { at, stands, w } = limited(daily)
+      const early = w.hold(60n, { ttlMs: DAY })
+      at(DAY - 1)
+      assert.deepInclude(w.apply(reserve(41n)), { error: "BudgetExceeded", remaining: 40n, retryAfterMs: 1 })
+      at(DAY)
+      w.hold(100n)
+      w.ok({
+        _tag: "Commit",
+        tenant: "acme",
+        id: early,
+        request: { idempotencyKey: fresh(), actual: Amount.tokens(60) }
+      })
+      assert.deepStrictEqual(stands(), [[0n, 100n, 0n, 0n]])
+    })
+
+    it("is known by the calendar on the wall: weeks begin on Monday, days where the clocks say", () => {
+      const week: ReferenceModel.Limit = { ...daily, window: { every: "week", timeZone: "Asia/Kolkata" } }
+      const { at, w } = limited(week)
+      // The first Sunday of 1970 ends in India at half past six in the evening of Greenwich.
+      w.hold(100n)
+      const monday = 4 * DAY - 5.5 * 3_600_000
+      assert.deepInclude(w.apply(reserve(1n)), { retryAfterMs: monday })
+      at(monday)
+      w.hold(100n)
+    })
+
+    it("carries over what its own amount left, up to a cap, from when it was put there", () => {
+      const { at, stands, w } = limited({ ...daily, rollover: 30n })
+      assert.deepStrictEqual(stands(), [[0n, 0n, 0n, 100n]])
+      w.hold(20n, { ttlMs: 86_400_000 })
+      at(DAY)
+      assert.deepStrictEqual(stands(), [[0n, 0n, 30n, 130n]])
+      w.hold(120n, { ttlMs: 86_400_000 })
+      at(2 * DAY)
+      assert.deepStrictEqual(stands(), [[0n, 0n, 10n, 110n]])
+    })
+
+    it("that rolls forgets a piece when the last of it has left", () => {
+      const { at, w } = limited({ ...daily, window: { rollingMs: 24_000 } })
+      w.hold(100n, { ttlMs: 86_400_000 })
+      assert.deepInclude(w.apply(reserve(1n)), { retryAfterMs: 24_999 })
+      assert.notProperty(w.apply(reserve(101n)), "retryAfterMs")
+      at(24_999)
+      w.hold(100n)
+    })
+
+    it("goes on counting when its amount changes, and begins anew with another window", () => {
+      const { stands, w } = limited(daily)
+      w.hold(60n)
+      w.ok(put({ ...daily, amount: 200n }))
+      assert.deepStrictEqual(stands(), [[0n, 60n, 0n, 140n]])
+      w.ok(put({ ...daily, window: { rollingMs: 60_000 } }))
+      assert.deepStrictEqual(stands(), [[0n, 0n, 0n, 100n]])
+      w.ok(put())
+      assert.deepStrictEqual(stands(), [])
+    })
+  })
+
   describe("reading", () => {
     const scopes = (w: ReturnType<typeof world>, query: object): ReadonlyArray<string> =>
       (w.ok({ _tag: "Balances", tenant: "acme", query })["balances"] as ReadonlyArray<{ readonly scope: string }>)
@@ -744,7 +824,7 @@ const walk = (
 }
 
 const invariants = (scenario: Commands.Scenario): number =>
-  walk(scenario, ({ now, operation }, before, { budgets, reservations }, outcome) => {
+  walk(scenario, ({ now, operation }, before, { budgets, defaults, policies, reservations }, outcome) => {
     budgets.forEach((b, i) => {
       const was = before[i] ?? b
       // I1, and I9: figures stay within int64.
@@ -767,7 +847,9 @@ const invariants = (scenario: Commands.Scenario): number =>
         const policy = operation._tag === "Commit"
           ? reservations.find((r) => r.id === operation.id)?.policy
           : operation._tag === "Event"
-          ? operation.request.overagePolicy
+          ? operation.request.overagePolicy ??
+            [...policies, ...defaults].find(({ overagePolicy }) => overagePolicy === "ALLOW_WITH_OVERDRAFT")
+              ?.overagePolicy
           : undefined
         assert.strictEqual(policy, "ALLOW_WITH_OVERDRAFT")
       }
@@ -806,8 +888,15 @@ describe("Commands", () => {
 
   it("keeps to the options", () => {
     for (let seed = 0; seed < 50; seed++) {
-      const scenario = Commands.generate(seed, 40, { limits: false, seededDebt: false, maxExtensions: 10 })
-      assert.isTrue(scenario.commands.every((command) => command._tag !== "SetLimit"))
+      const scenario = Commands.generate(seed, 40, {
+        limits: false,
+        windows: false,
+        seededDebt: false,
+        maxExtensions: 10
+      })
+      const without = new Set(["SetLimit", "SetLimits", "Limits"])
+      assert.isTrue(scenario.commands.every((command) => !without.has(command._tag)))
+      assert.isTrue(scenario.budgets.every((b) => b.limits === undefined))
       assert.isTrue(scenario.budgets.every((b) => b.debt === undefined))
       assert.strictEqual(scenario.maxExtensions, 10)
       const ends = Commands.run(scenario).map((entry) => entry.now)

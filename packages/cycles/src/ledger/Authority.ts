@@ -7,21 +7,26 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Operations as AuthorityOperations } from "../protocol/BudgetAuthority.ts"
-import type { Trouble } from "../protocol/CyclesError.ts"
 import { EventId, ReservationId } from "../protocol/Ids.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
 import type * as Shape from "../protocol/Shape.ts"
+import type { Level } from "../protocol/Subject.ts"
 import { levels } from "../protocol/Subject.ts"
-import type { LedgerTx, StoreError } from "./LedgerStore.ts"
+import type { Engine, Reader } from "./Engine.ts"
+import type { LedgerTx, Page, StoreError } from "./LedgerStore.ts"
 import * as Listing from "./Listing.ts"
 import type { Operation, RecordKey } from "./Model.ts"
 import { recordKey } from "./Model.ts"
-import type { Permission, Principal } from "./Principal.ts"
+import type { Permission } from "./Permission.ts"
+import { covers } from "./Permission.ts"
+import type { Principal } from "./Principal.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
 import type { Cause, Command } from "./rules/Command.ts"
 import { balanceOf, recordOf } from "./rules/Showing.ts"
+import { filterOf, reaches } from "./rules/Standing.ts"
+import * as ScopeFilter from "./ScopeFilter.ts"
 import * as ScopePath from "./ScopePath.ts"
 import { digestOf, flaws, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
@@ -29,13 +34,10 @@ import * as TimeOrderedId from "./TimeOrderedId.ts"
 export const make = (options: {
   readonly principal: Principal
   readonly maxExtensions: number
-  readonly execute: <A, E>(command: Command) => Effect.Effect<A, E>
-  readonly list: <A>(
-    cause: Cause,
-    read: (tx: LedgerTx) => Effect.Effect<A, StoreError>
-  ) => Effect.Effect<A, Trouble>
+  readonly engine: Engine
 }): AuthorityOperations => {
-  const { execute, list, maxExtensions, principal } = options
+  const { engine: { execute, list }, maxExtensions, principal } = options
+  const { keyId, scopeFilter } = principal
   const tenant = principal.tenant
   const actor = principal.actor ?? tenant
   const balances = principal.balances ?? false
@@ -53,10 +55,19 @@ export const make = (options: {
   ): Effect.Effect<A, E> =>
     Effect.withFiber((fiber) => {
       const { requestId, traceId } = fiber.getRef(RequestContext)
-      const cause: Cause = { tenant, actor, requestId, traceId, balances }
+      const cause: Cause = {
+        tenant,
+        actor,
+        requestId,
+        traceId,
+        balances,
+        keyId,
+        needs: permission,
+        scopeFilter
+      }
       const refuse = (refusal: Refusal): Effect.Effect<A, E> => Effect.fail(toError(refusal, cause) as E)
       if (unusable !== undefined) return refuse(unusable)
-      if (principal.permissions !== undefined && !principal.permissions.has(permission)) {
+      if (principal.permissions !== undefined && !covers(principal.permissions, permission)) {
         return refuse({ code: "FORBIDDEN", reason: `the permission ${permission} is missing` })
       }
       const flaw = flawOf?.(request)
@@ -188,7 +199,14 @@ export const make = (options: {
         if (foreign !== undefined) return Result.fail(foreign)
         const limit = query.limit ?? DEFAULT_LIMIT
         return Result.succeed(Effect.map(
-          list(cause, (tx) => tx.budgets(tenant, query, { after: after.success, limit: limit + 1 })),
+          list(
+            cause,
+            visible(cause, query, { after: after.success, limit: limit + 1 }, {
+              read: (tx, narrowed, page) => tx.budgets(tenant, narrowed, page),
+              path: (row) => row.scope,
+              position: (row) => [row.scope, row.unit]
+            })
+          ),
           (rows) => {
             const page = rows.slice(0, limit)
             const last = page[page.length - 1]
@@ -212,7 +230,14 @@ export const make = (options: {
         if (foreign !== undefined) return Result.fail(foreign)
         const limit = query.limit ?? DEFAULT_LIMIT
         return Result.succeed(Effect.map(
-          list(cause, (tx) => tx.reservations(tenant, query, { after: after.success, limit: limit + 1 })),
+          list(
+            cause,
+            visible(cause, query, { after: after.success, limit: limit + 1 }, {
+              read: (tx, narrowed, page) => tx.reservations(tenant, narrowed, page),
+              path: (row) => row.scopes[row.scopes.length - 1] ?? "",
+              position: (row) => [Listing.position(row, query), row.id]
+            })
+          ),
           (rows) => {
             const page = rows.slice(0, limit)
             const last = page[page.length - 1]
@@ -231,6 +256,32 @@ export const make = (options: {
 }
 
 const DEFAULT_LIMIT = 50
+
+/** Reads on until a page is full of rows the caller's scope filter lets it see. */
+export const visible = <Q extends { readonly [L in Level]?: string }, Row>(
+  cause: Cause,
+  query: Q,
+  page: Page,
+  rows: {
+    readonly read: (tx: LedgerTx, query: Q, page: Page) => Effect.Effect<ReadonlyArray<Row>, StoreError>
+    readonly path: (row: Row) => string
+    readonly position: (row: Row) => readonly [value: string, id: string]
+  }
+): Reader<ReadonlyArray<Row>> =>
+(tx, view) => {
+  if (cause.keyId === undefined && cause.scopeFilter === undefined) return rows.read(tx, query, page)
+  const narrowed = ScopeFilter.narrow(filterOf(view, cause), query)
+  const seen: Array<Row> = []
+  const next = (after: Page["after"]): Effect.Effect<ReadonlyArray<Row>, StoreError> =>
+    Effect.flatMap(rows.read(tx, narrowed, { after, limit: page.limit }), (found) => {
+      for (const row of found) if (seen.length < page.limit && reaches(view, cause, rows.path(row))) seen.push(row)
+      const last = found[found.length - 1]
+      return last === undefined || found.length < page.limit || seen.length === page.limit
+        ? Effect.succeed(seen)
+        : next(rows.position(last))
+    })
+  return next(page.after)
+}
 
 const backwardsWindow = (query: ReservationsQuery): Refusal | undefined => {
   for (

@@ -7,15 +7,25 @@ import type { CyclesError } from "../protocol/CyclesError.ts"
 import { InternalError } from "../protocol/CyclesError.ts"
 import { emptyTenant } from "./Model.ts"
 import * as Rules from "./Rules.ts"
-import type { Cause, Change, Command, Verdict } from "./rules/Command.ts"
+import type { BudgetChange, Cause, Change, Command, Verdict } from "./rules/Command.ts"
+import type { Alerts } from "./rules/Happenings.ts"
+import * as Happenings from "./rules/Happenings.ts"
 import * as Limits from "./rules/Limits.ts"
 import { expire } from "./rules/Settling.ts"
+import * as Spending from "./rules/Spending.ts"
 import { none } from "./rules/Verdict.ts"
 import type { View } from "./View.ts"
 import { Missing } from "./View.ts"
 
 /** `defect` is for the log alone: a caller is not told about the inside. */
 export type Answer = Verdict | { readonly _tag: "Broken"; readonly error: CyclesError; readonly defect?: unknown }
+
+/** What is told and counted of changes beside their entries. */
+export interface Settings {
+  readonly alerts: Alerts
+  /** How long counters of spending are kept, in milliseconds. */
+  readonly keepSpendMs: number
+}
 
 /** What the batch still needs: each tenant with what is due in it, and what the rules ask for. */
 export const wanted = (
@@ -32,7 +42,10 @@ export const wanted = (
       Limits.wantHeld(row, missing)
     }
   }
-  for (const command of batch) Rules.keys(command, view, missing, now)
+  for (const command of batch) {
+    Rules.keys(command, view, missing, now)
+    Spending.keys(command, view, missing, now)
+  }
   return missing
 }
 
@@ -40,42 +53,62 @@ export const wanted = (
 export const system = { actor: "system", requestId: undefined, traceId: undefined, balances: false }
 
 /** Ends the holds of a tenant that are due. */
-export const expireDue = (view: View, tenant: string, now: number): void => {
+export const expireDue = (view: View, tenant: string, now: number, settings: Settings): void => {
   for (const row of view.dueOf(tenant)) {
     if (view.reservation(row.id)?.status !== "ACTIVE") continue
-    apply(view, { tenant, ...system }, expire(view, row), undefined, now)
+    apply(view, { tenant, ...system }, expire(view, row), undefined, now, settings)
   }
 }
 
 /** A command that breaks the rules' code fails alone: nothing of it has been applied. */
-export const answer = (view: View, command: Command, now: number): Answer => {
+export const answer = (view: View, command: Command, now: number, settings: Settings): Answer => {
   let verdict: Verdict
   try {
     verdict = Rules.decide(view, command, now)
   } catch (defect) {
     return { _tag: "Broken", error: new InternalError({ reason: "the ledger broke; its log says how" }), defect }
   }
-  for (const change of verdict.changes ?? none) apply(view, command.cause, change, command, now)
-  if (verdict._tag === "Done" && verdict.record !== undefined) view.addRecord(verdict.record)
+  for (const change of verdict.changes ?? none) apply(view, command.cause, change, command, now, settings)
+  if (verdict._tag === "Refused") {
+    const number = (view.tenant(command.cause.tenant)?.lastEvent ?? 0) + 1
+    const denial = Happenings.ofRefusal(view, command, verdict.refusal, number)
+    if (denial !== undefined) apply(view, command.cause, denial, command, now, settings)
+  } else if (verdict.record !== undefined) {
+    view.addRecord(verdict.record)
+  }
   return verdict
 }
 
-const apply = (view: View, cause: Cause, change: Change, command: Command | undefined, now: number): void => {
+const apply = (
+  view: View,
+  cause: Cause,
+  change: Change,
+  command: Command | undefined,
+  now: number,
+  { alerts, keepSpendMs }: Settings
+): void => {
   const before = view.tenant(cause.tenant) ?? emptyTenant(cause.tenant)
   const lastEntry = change.kind === undefined ? before.lastEntry : before.lastEntry + 1
-  const happenings = change.events ?? none
+  const seen = Happenings.ofChange(change, command, now, alerts)
+  const happenings = change.events === undefined ? seen.happenings : [...change.events, ...seen.happenings]
   view.putTenant({
     ...before,
     lastTimeMs: now,
     lastEntry,
     lastEvent: before.lastEvent + happenings.length,
+    deliveredEvent: Math.max(before.deliveredEvent, change.delivered ?? 0),
     lastAct: change.act === undefined ? before.lastAct : before.lastAct + 1,
     profile: change.profile ?? before.profile
   })
-  const budgets = change.kind === undefined
-    ? change.budgets
-    : change.budgets.map((pair) => ({ before: pair.before, after: { ...pair.after, lastEntry } }))
+  const budgets: ReadonlyArray<BudgetChange> = change.kind === undefined
+    ? seen.budgets
+    : seen.budgets.map(({ after, before }) => ({
+      // A verdict may change a budget more than once; only here the entry of its earlier change has a number.
+      before: before === undefined ? undefined : view.budget(before.scope, before.unit) ?? before,
+      after: { ...after, lastEntry }
+    }))
   for (const { after } of budgets) view.putBudget(after)
+  if (command !== undefined) Spending.count(view, command, change, now, keepSpendMs)
   if (change.reservation !== undefined) view.putReservation(change.reservation)
   for (const row of change.counters ?? none) view.putCounter(row)
   for (const row of change.documents ?? none) view.putDocument(row)
@@ -92,6 +125,7 @@ const apply = (view: View, cause: Cause, change: Change, command: Command | unde
       eventId: change.eventId,
       action: change.reservation?.action ?? (command?._tag === "Event" ? command.request.action : undefined),
       metrics: command?._tag === "Commit" || command?._tag === "Event" ? command.request.metrics : undefined,
+      reason: change.reason,
       requestId,
       traceId,
       changes: budgets

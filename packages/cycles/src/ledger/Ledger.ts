@@ -30,7 +30,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
@@ -43,6 +42,7 @@ import type {
   BudgetNotFound,
   IdempotencyMismatch,
   NotFound,
+  TenantClosed,
   Trouble,
   UnitMismatch
 } from "../protocol/CyclesError.ts"
@@ -52,23 +52,24 @@ import { RequestContext } from "../protocol/RequestContext.ts"
 import { Default } from "../protocol/Subject.ts"
 import * as Authority from "./Authority.ts"
 import * as Batch from "./Batch.ts"
-import * as CanonicalJson from "./CanonicalJson.ts"
+import * as Bell from "./Bell.ts"
+import * as Budgeting from "./Budgeting.ts"
+import type { Engine, Reader } from "./Engine.ts"
+import { submit as ask } from "./Engine.ts"
+import * as History from "./History.ts"
 import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as LedgerStoreMemory from "./LedgerStoreMemory.ts"
-import * as LimitShape from "./LimitShape.ts"
-import type { Entry, FundReply, PolicyRow } from "./Model.ts"
-import { recordKey } from "./Model.ts"
+import type { BudgetRow, Entry, FundReply, PolicyRow } from "./Model.ts"
+import * as Policing from "./Policing.ts"
 import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
-import * as PolicyShape from "./PolicyShape.ts"
 import type { Principal } from "./Principal.ts"
 import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
-import * as ScopePath from "./ScopePath.ts"
-import { budgetRow, flawedUpdate, flaws, invalidTenant } from "./Shapes.ts"
-import * as TimeOrderedId from "./TimeOrderedId.ts"
-import * as Verification from "./Verification.ts"
+import { HIERARCHY, movesTenant } from "./rules/Order.ts"
+import { balanceOf } from "./rules/Showing.ts"
+import { invalidTenant } from "./Shapes.ts"
 import { View } from "./View.ts"
 
 export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -82,11 +83,17 @@ export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts
  * - `queueCapacity`: how many commands may wait in a lane before further ones are refused; 1,024 when not given
  * - `batchLimit`: how many commands one transaction takes at most; 256 when not given
  * - `sweepEveryMs`: how often holds that ended are expired where nothing else touches their tenant; 5,000 when not given
+ * - `alerts`: when it tells of a budget that is running out
+ * - `retention`: how long it keeps its history
+ *
+ * Alerts out of their range are a defect, a `RangeError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  readonly alerts?: History.AlertOptions | undefined
+  readonly retention?: History.Retention | undefined
   readonly maxExtensions?: number | undefined
   readonly queueCapacity?: number | undefined
   readonly batchLimit?: number | undefined
@@ -105,6 +112,7 @@ export type BudgetError =
   | BudgetExceeded
   | BudgetFrozen
   | BudgetClosed
+  | TenantClosed
   | UnitMismatch
   | IdempotencyMismatch
 
@@ -114,7 +122,7 @@ export type BudgetError =
  * @category errors
  * @since 0.1.0
  */
-export type PolicyError = Trouble | NotFound
+export type PolicyError = Trouble | NotFound | TenantClosed
 
 /**
  * What a ledger offers beside the authorities it gives out.
@@ -122,7 +130,7 @@ export type PolicyError = Trouble | NotFound
  * @category models
  * @since 0.1.0
  */
-export interface Operations {
+export interface Operations extends History.Operations {
   /** An authority that acts in the name of a principal. Making one costs nothing. */
   readonly as: (principal: Principal) => AuthorityOperations
   /** Opens a budget for a tenant. A second one on the same scope and unit is `InvalidRequest`. */
@@ -138,7 +146,10 @@ export interface Operations {
     unit: Unit
   ) => Effect.Effect<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>
   /** Creates a policy for a tenant. A second one of the same name is `InvalidRequest`. */
-  readonly createPolicy: (tenant: string, policy: PolicyOptions) => Effect.Effect<PolicyRow, Trouble>
+  readonly createPolicy: (
+    tenant: string,
+    policy: PolicyOptions
+  ) => Effect.Effect<PolicyRow, Trouble | TenantClosed>
   /** Changes a tenant's policy, from the next hold on; holds already taken keep what they were given. */
   readonly updatePolicy: (tenant: string, id: string, change: PolicyChange) => Effect.Effect<PolicyRow, PolicyError>
   /** Deletes a tenant's policy and returns it as it was. */
@@ -148,13 +159,17 @@ export interface Operations {
     tenant: string,
     options?: { readonly after?: string | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
-  /** The tenant's entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
+  /** One page of a tenant's history: entries numbered above `after` (from the first when not given), at most `limit` (1,000). */
   readonly entries: (
     tenant: string,
     options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<Entry>, Trouble>
-  /** Folds the tenant's entries and compares the result with its balances. */
-  readonly verify: (tenant: string) => Effect.Effect<Verification.Verification, Trouble>
+  /**
+   * What other faces of this ledger, `Governance` for one, are built on.
+   *
+   * @internal
+   */
+  readonly engine: Engine
 }
 
 /**
@@ -167,8 +182,10 @@ export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles
 
 interface Submission {
   readonly command: Command
-  /** A list to read in the same transaction, after everything was written. */
-  readonly read: ((tx: LedgerTx) => Effect.Effect<unknown, StoreError>) | undefined
+  /** What is to be read in the same transaction, or changed by what is read. */
+  readonly body?: Reader<unknown> | undefined
+  /** Whether the body changes the view; it runs before everything is written then, otherwise after. */
+  readonly changes?: boolean | undefined
 }
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
@@ -189,6 +206,13 @@ export const make = Effect.fnUntraced(
   function*(options?: Options): Effect.fn.Return<Operations, never, LedgerStore | Scope.Scope> {
     const store = yield* LedgerStore
     const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
+    const retention = options?.retention ?? {}
+    const settings: Batch.Settings = {
+      alerts: yield* Effect.sync(() => History.alertsOf(options?.alerts)),
+      keepSpendMs: retention.spendMs ?? History.DEFAULT_KEEP_SPEND_MS
+    }
+    const entriesBell = Bell.make()
+    const eventsBell = Bell.make()
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
 
     const loadFor = Effect.fnUntraced(function*(
@@ -204,35 +228,51 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists.
+    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. What
+    // is returned beside the answers is to be done once it has taken effect.
     const transact = Effect.fnUntraced(function*(
       tx: LedgerTx,
       batch: ReadonlyArray<Submission>,
       tenants: ReadonlyArray<string>
-    ): Effect.fn.Return<ReadonlyArray<Reading>, StoreError> {
+    ): Effect.fn.Return<readonly [answers: ReadonlyArray<Reading>, then: () => void], StoreError> {
       const view = new View()
       const commands = batch.map(({ command }) => command)
       yield* loadFor(tx, view, commands, tenants)
-      for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now)
+      for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now, settings)
       const answers: Array<Reading> = []
       for (const command of commands) {
         // A policy that was changed by a command before this one may count by counters that nobody has asked for.
         if (view.hasChangedDocuments) yield* loadFor(tx, view, [command], [])
-        answers.push(Batch.answer(view, command, tx.now))
+        answers.push(Batch.answer(view, command, tx.now, settings))
       }
-      if (view.isChanged) yield* tx.write(view.writes())
       for (let i = 0; i < batch.length; i++) {
-        const read = batch[i]?.read
-        if (read !== undefined) answers[i] = { _tag: "Read", value: yield* read(tx) }
+        const { body, changes } = batch[i]!
+        if (body !== undefined && changes === true && answers[i]?._tag === "Done") {
+          answers[i] = { _tag: "Read", value: yield* body(tx, view) }
+        }
       }
-      return answers
+      const writes = view.isChanged ? view.writes() : undefined
+      if (writes !== undefined) yield* tx.write(writes)
+      for (let i = 0; i < batch.length; i++) {
+        const { body, changes } = batch[i]!
+        if (body !== undefined && changes !== true && answers[i]?._tag === "Done") {
+          answers[i] = { _tag: "Read", value: yield* body(tx, view) }
+        }
+      }
+      return [answers, () => {
+        if (writes !== undefined && writes.entries.length > 0) entriesBell.ring()
+        if (writes !== undefined && writes.events.length > 0) eventsBell.ring()
+      }]
     })
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
       const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          store.transact(tenants, (tx) => transact(tx, batch, tenants)),
+          Effect.map(store.transact(tenants, (tx) => transact(tx, batch, tenants)), ([answers, then]) => {
+            then()
+            return answers
+          }),
           (error) => {
             const pause = PAUSES_MS[tried]
             return pause === undefined
@@ -271,8 +311,8 @@ export const make = Effect.fnUntraced(
 
     // The reply of a command is of the type its rule returns; commands and replies meet only in `authority` below.
     // Which reply and which refusals a command can have is fixed by its rule, and named by the operation that sends it.
-    const execute = <A, E>(command: Command): Effect.Effect<A, E> =>
-      Effect.flatMap(submit({ command, read: undefined }), (reading): Effect.Effect<A, E> => {
+    const execute: Engine["execute"] = <A, E>(command: Command): Effect.Effect<A, E> =>
+      Effect.flatMap(submit({ command }), (reading): Effect.Effect<A, E> => {
         switch (reading._tag) {
           case "Done":
             return Effect.succeed(reading.reply as A)
@@ -290,21 +330,23 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const list = <A>(
-      cause: Cause,
-      read: (tx: LedgerTx) => Effect.Effect<A, StoreError>
-    ): Effect.Effect<A, Trouble> =>
-      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, read }), (reading) =>
-        reading._tag === "Read"
-          ? Effect.succeed(reading.value as A)
-          : Effect.fail(
-            reading._tag === "Broken"
-              ? reading.error as Trouble
-              : new InternalError({ reason: "a list was answered without having been read" })
-          ))
+    const list: Engine["list"] = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
+      Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, body, changes }), (reading) => {
+        switch (reading._tag) {
+          case "Read":
+            return Effect.succeed(reading.value as A)
+          case "Refused":
+            return Effect.fail(toError(reading.refusal, cause) as Trouble)
+          case "Broken":
+            return Effect.fail(reading.error as Trouble)
+          case "Done":
+            return Effect.fail(new InternalError({ reason: "a list was answered without having been read" }))
+        }
+      })
 
+    const engine: Engine = { execute, list, store }
     const authority = (principal: Principal): AuthorityOperations =>
-      Authority.make({ principal, maxExtensions, execute, list })
+      Authority.make({ principal, maxExtensions, engine })
 
     const causeFor = (tenant: string): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
@@ -314,69 +356,46 @@ export const make = Effect.fnUntraced(
       })
 
     const createBudget: Operations["createBudget"] = Effect.fnUntraced(function*(tenant, budget) {
-      const cause = yield* causeFor(tenant)
       const now = yield* Clock.currentTimeMillis
-      const row = budgetRow(tenant, TimeOrderedId.make(now), budget)
-      if (Result.isFailure(row)) return yield* Effect.fail(toError(row.failure, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "CreateBudget", cause, budget: row.success })
+      const { cause, command } = Budgeting.create(yield* causeFor(tenant), budget, now)
+      return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
     const fund: Operations["fund"] = Effect.fnUntraced(function*(tenant, request) {
-      const cause = yield* causeFor(tenant)
-      const parsed = ScopePath.parse(tenant, request.scope)
-      if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as BudgetError)
-      const flaw = flaws.fund(request)
-      if (flaw !== undefined) {
-        return yield* Effect.fail(toError({ code: "INVALID_REQUEST", ...flaw }, cause) as BudgetError)
-      }
-      const record = recordKey(tenant, "fund", `${request.scope} ${request.amount.unit} ${request.idempotencyKey}`)
-      const digest = CanonicalJson.digest(request)
-      return yield* execute<FundReply, BudgetError>({ _tag: "Fund", cause, record, digest, request })
+      const { cause, command } = Budgeting.fund(yield* causeFor(tenant), request)
+      return yield* ask<FundReply, BudgetError>(engine, cause, command)
     })
 
     const updateBudget: Operations["updateBudget"] = Effect.fnUntraced(function*(tenant, request) {
-      const cause = yield* causeFor(tenant)
-      const refusal = flawedUpdate(tenant, request)
-      if (refusal !== undefined) return yield* Effect.fail(toError(refusal, cause) as BudgetError)
-      const limits = LimitShape.parse(request.limits, request.unit)
-      if (Result.isFailure(limits)) return yield* Effect.fail(toError(limits.failure, cause) as BudgetError)
-      return yield* execute<Balance, BudgetError>({ _tag: "UpdateBudget", cause, request, limits: limits.success })
+      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request)
+      return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
     const limits: Operations["limits"] = Effect.fnUntraced(function*(tenant, scope, unit) {
       const cause = yield* causeFor(tenant)
-      const parsed = ScopePath.parse(tenant, scope)
-      if (Result.isFailure(parsed)) return yield* Effect.fail(toError(parsed.failure, cause) as Trouble)
-      return yield* execute<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>({
-        _tag: "ReadLimits",
-        cause,
-        scope,
-        unit
-      })
+      const command = Budgeting.readLimits(cause, scope, unit)
+      return yield* ask<ReadonlyArray<LimitState>, Trouble | BudgetNotFound>(engine, cause, command)
     })
 
     const createPolicy: Operations["createPolicy"] = Effect.fnUntraced(function*(tenant, policy) {
-      const cause = yield* causeFor(tenant)
-      const id = `pol_${TimeOrderedId.make(yield* Clock.currentTimeMillis)}`
-      const row = PolicyShape.make(tenant, id, policy)
-      if (Result.isFailure(row)) return yield* Effect.fail(toError(row.failure, cause) as Trouble)
-      return yield* execute<PolicyRow, Trouble>({ _tag: "CreatePolicy", cause, policy: row.success })
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Policing.create(yield* causeFor(tenant), policy, now)
+      return yield* ask<PolicyRow, Trouble | TenantClosed>(engine, cause, command)
     })
 
     const updatePolicy: Operations["updatePolicy"] = Effect.fnUntraced(function*(tenant, id, change) {
-      const cause = yield* causeFor(tenant)
-      return yield* execute<PolicyRow, PolicyError>({ _tag: "UpdatePolicy", cause, id, change })
+      const { cause, command } = Policing.update(yield* causeFor(tenant), id, change)
+      return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
     })
 
     const deletePolicy: Operations["deletePolicy"] = Effect.fnUntraced(function*(tenant, id) {
-      const cause = yield* causeFor(tenant)
-      return yield* execute<PolicyRow, PolicyError>({ _tag: "DeletePolicy", cause, id })
+      const { cause, command } = Policing.remove(yield* causeFor(tenant), id)
+      return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
     })
 
     const policies: Operations["policies"] = Effect.fnUntraced(function*(tenant, options) {
-      const cause = yield* causeFor(tenant)
       const rows = yield* list(
-        cause,
+        yield* causeFor(tenant),
         (tx) => tx.documents(tenant, "policy", options?.after ?? "", options?.limit ?? 1_000)
       )
       return rows.filter((row) => row._tag === "policy")
@@ -387,9 +406,13 @@ export const make = Effect.fnUntraced(
       return yield* list(cause, (tx) => tx.entries(tenant, options?.after ?? 0, options?.limit ?? 1_000))
     })
 
-    const verify: Operations["verify"] = Effect.fnUntraced(function*(tenant) {
-      const cause = yield* causeFor(tenant)
-      return yield* list(cause, (tx) => Verification.verify(tx, tenant))
+    const history = History.make({
+      store,
+      entriesBell,
+      eventsBell,
+      read: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body)),
+      change: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body, true)),
+      delivered: (tenant, upTo) => execute({ _tag: "Delivered", cause: { tenant, ...Batch.system }, upTo })
     })
 
     // What nothing else touches is expired here; what is touched was expired in its own transaction.
@@ -397,14 +420,14 @@ export const make = Effect.fnUntraced(
       const tenants = yield* store.dueTenants(100)
       for (const tenant of tenants) {
         yield* submit({
-          command: { _tag: "Sweep", cause: { tenant, ...Batch.system } },
-          read: undefined
+          command: { _tag: "Sweep", cause: { tenant, ...Batch.system } }
         })
       }
     }).pipe(Effect.catch((error) => Effect.logWarning("The sweep failed; it is tried again", error)))
     const prune = Effect.catch(store.prune, (error) => Effect.logWarning("Pruning failed; it is tried again", error))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, sweepEveryMs)))
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(prune, "1 hour")))
+    const retain = History.retain(store, history.compact, retention)
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(Effect.andThen(prune, retain), "1 hour")))
 
     return Ledger.of({
       as: authority,
@@ -417,7 +440,8 @@ export const make = Effect.fnUntraced(
       deletePolicy,
       policies,
       entries,
-      verify
+      ...history,
+      engine
     })
   }
 )
@@ -495,7 +519,8 @@ export const layerAuthority = (principal: Principal): Layer.Layer<BudgetAuthorit
 
 const tenantsOf = (batch: ReadonlyArray<Submission>): ReadonlyArray<string> => {
   const first = batch[0]
-  return batch.length === 1 && first !== undefined
-    ? [first.command.cause.tenant]
-    : Array.from(new Set(batch.map(({ command }) => command.cause.tenant))).sort()
+  if (batch.length === 1 && first !== undefined && first.command._tag !== "Govern") return [first.command.cause.tenant]
+  const names = new Set(batch.map(({ command }) => command.cause.tenant))
+  if (batch.some(({ command }) => command._tag === "Govern" && movesTenant(command.order))) names.add(HIERARCHY)
+  return Array.from(names).sort()
 }

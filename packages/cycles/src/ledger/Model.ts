@@ -301,6 +301,8 @@ export interface Entry {
   readonly eventId: EventId | undefined
   readonly action: Action | undefined
   readonly metrics: Metrics | undefined
+  /** Why, where somebody said: what a release gave as its reason, `tenant_closed` for those of a tenant that was closed. */
+  readonly reason: string | undefined
   readonly requestId: string | undefined
   readonly traceId: string | undefined
   readonly changes: ReadonlyArray<FiguresChange>

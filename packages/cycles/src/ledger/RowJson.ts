@@ -658,6 +658,7 @@ type EntryJson = readonly [
   eventId: EventId | Absent,
   action: Action | Absent,
   metrics: MetricsJson | Absent,
+  reason: string | Absent,
   requestId: string | Absent,
   traceId: string | Absent,
   changes: ReadonlyArray<ChangeJson>
@@ -679,6 +680,7 @@ export const entry: RowCodec<Entry> = {
       row.eventId,
       row.action,
       metricsJson(row.metrics),
+      row.reason,
       row.requestId,
       row.traceId,
       row.changes.map((change) => changeJson(change, row.tenant))
@@ -697,9 +699,10 @@ export const entry: RowCodec<Entry> = {
       eventId: members[7] ?? undefined,
       action: members[8] ?? undefined,
       metrics: unmetrics(members[9]),
-      requestId: members[10] ?? undefined,
-      traceId: members[11] ?? undefined,
-      changes: members[12].map((change) => unchange(change, members[1]))
+      reason: members[10] ?? undefined,
+      requestId: members[11] ?? undefined,
+      traceId: members[12] ?? undefined,
+      changes: members[13].map((change) => unchange(change, members[1]))
     }
   }
 }

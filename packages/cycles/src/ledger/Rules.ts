@@ -4,8 +4,9 @@
  * A verdict is either a refusal, which changes nothing, or a reply with the change it makes. There are no rules anywhere
  * else; a store only loads and writes rows.
  *
- * The order of refusals, first one wins: the request's shape, the tenant (by id: unknown, then another tenant's), a
- * repeated key, the reservation's state, the policy that applies, the unit, the budgets from the widest scope to the narrowest.
+ * The order of refusals, first one wins: the request's shape, the caller's key, permission and scopes, the tenant (by id:
+ * unknown, then another tenant's), a repeated key, the tenant's status, the reservation's state, the policy that applies, the
+ * unit, the budgets from the widest scope to the narrowest.
  *
  * @since 0.1.0
  */
@@ -13,11 +14,13 @@ import { decideDecide, decideReserve } from "./rules/Admission.ts"
 import { decideCreate, decideFund, decideReadLimits, decideUpdate } from "./rules/Budgets.ts"
 import { decideEvent } from "./rules/Charging.ts"
 import type { Command, Verdict } from "./rules/Command.ts"
+import { audited, decideOrder, keysOfOrder } from "./rules/Governing.ts"
 import * as Limits from "./rules/Limits.ts"
 import { policyKeys } from "./rules/Policies.ts"
 import { decideCreatePolicy, decideDeletePolicy, decideUpdatePolicy } from "./rules/PolicyCommands.ts"
 import { decideCommit, decideExtend, decideRelease } from "./rules/Settling.ts"
 import { decideRead } from "./rules/Showing.ts"
+import { gate, keysOfStanding } from "./rules/Standing.ts"
 import type { Missing, View } from "./View.ts"
 
 /**
@@ -28,6 +31,7 @@ import type { Missing, View } from "./View.ts"
  * @since 0.1.0
  */
 export const keys = (command: Command, view: View, missing: Missing, now: number): void => {
+  keysOfStanding(command.cause, missing)
   switch (command._tag) {
     case "Decide":
     case "Event": {
@@ -77,6 +81,9 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       if (row !== undefined && command.limits !== undefined) Limits.want(row, command.limits, now, missing)
       return
     }
+    case "Govern":
+      keysOfOrder(command, view, missing)
+      return
     case "ReadLimits":
       missing.scope(command.scope)
       Limits.wantAll(view, [command.scope], command.unit, now, missing)
@@ -85,6 +92,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
     case "UpdatePolicy":
     case "DeletePolicy":
     case "Sweep":
+    case "Delivered":
       return
   }
 }
@@ -96,6 +104,12 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
  * @since 0.1.0
  */
 export const decide = (view: View, command: Command, now: number): Verdict => {
+  const verdict = gate(view, command, now) ?? ruled(view, command, now)
+  const deed = command.cause.deed
+  return deed === undefined ? verdict : audited(verdict, deed)
+}
+
+const ruled = (view: View, command: Command, now: number): Verdict => {
   switch (command._tag) {
     case "Decide":
       return decideDecide(view, command, now)
@@ -125,7 +139,16 @@ export const decide = (view: View, command: Command, now: number): Verdict => {
       return decideUpdatePolicy(view, command, now)
     case "DeletePolicy":
       return decideDeletePolicy(view, command)
+    case "Govern":
+      return decideOrder(view, command, now)
     case "Sweep":
       return { _tag: "Done", reply: undefined, changes: [], record: undefined }
+    case "Delivered":
+      return {
+        _tag: "Done",
+        reply: undefined,
+        changes: [{ kind: undefined, budgets: [], delivered: command.upTo }],
+        record: undefined
+      }
   }
 }

@@ -12,6 +12,8 @@ import { DecideRequest } from "../protocol/Decide.ts"
 import { EventRequest } from "../protocol/Event.ts"
 import { ExtendRequest } from "../protocol/Extend.ts"
 import { IdempotencyKey } from "../protocol/Ids.ts"
+import { JsonObject } from "../protocol/Metrics.ts"
+import { OveragePolicy } from "../protocol/OveragePolicy.ts"
 import { ReservationsQuery } from "../protocol/ReservationRecord.ts"
 import { ReserveRequest } from "../protocol/Reserve.ts"
 import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
@@ -19,8 +21,10 @@ import * as Shape from "../protocol/Shape.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
 import * as LimitShape from "./LimitShape.ts"
 import type { BudgetRow } from "./Model.ts"
+import { permissions } from "./Permission.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { BudgetOptions, UpdateRequest } from "./rules/Command.ts"
+import * as ScopeFilter from "./ScopeFilter.ts"
 import * as ScopePath from "./ScopePath.ts"
 
 const tenantName = /^[a-zA-Z0-9_.-]{1,128}$/
@@ -30,12 +34,54 @@ export const invalidTenant = (tenant: string): Refusal | undefined =>
     ? undefined
     : { code: "INVALID_REQUEST", field: "tenant", reason: "must be 1 to 128 letters, digits, '_', '.' or '-'" }
 
+/** What a tenant can be registered as. Source: `cycles-governance-admin-v0.1.25.yaml`, schema `TenantCreateRequest`. */
+export const flawedTenantId = (tenant: string): Refusal | undefined =>
+  /^[a-z0-9-]{3,64}$/.test(tenant)
+    ? undefined
+    : { code: "INVALID_REQUEST", field: "tenant", reason: "must be 3 to 64 of a to z, 0 to 9 and '-'" }
+
 const FundShape = Schema.Struct({
   idempotencyKey: IdempotencyKey,
   scope: Schema.String,
   operation: Schema.Literals(["CREDIT", "DEBIT", "RESET", "RESET_SPENT", "REPAY_DEBT"]),
   amount: Amount,
-  spent: Schema.optionalKey(Amount)
+  spent: Schema.optionalKey(Amount),
+  reason: Schema.optionalKey(Schema.String.check(Schema.isMaxCodePoints(512)))
+})
+
+const ReasonShape = Schema.optional(Schema.String.check(Schema.isMaxCodePoints(512)))
+const OverageShape = Schema.optional(OveragePolicy)
+const MetadataShape = Schema.optional(JsonObject)
+const NameShape = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(256))
+const TtlShape = Schema.optional(
+  Schema.Number.check(Schema.isInt(), Schema.isBetween({ minimum: 1_000, maximum: 86_400_000 }))
+)
+
+const BudgetShape = Schema.Struct({
+  status: Schema.optional(Schema.Literals(["ACTIVE", "FROZEN", "CLOSED"])),
+  overagePolicy: OverageShape,
+  metadata: MetadataShape,
+  reason: ReasonShape
+})
+
+const TenantShape = Schema.Struct({
+  name: Schema.optional(NameShape),
+  parent: Schema.optional(Schema.NullOr(Schema.String)),
+  overagePolicy: OverageShape,
+  defaultTtlMs: TtlShape,
+  maxTtlMs: TtlShape,
+  maxExtensions: Schema.optional(Schema.Natural),
+  metadata: Schema.optional(Schema.Record(Schema.String, Schema.String).check(Schema.isMaxProperties(32)))
+})
+
+const ApiKeyShape = Schema.Struct({
+  name: Schema.optional(NameShape),
+  description: Schema.optional(Schema.String.check(Schema.isMaxCodePoints(1_024))),
+  permissions: Schema.optional(Schema.Array(Schema.Literals(permissions))),
+  scopeFilter: Schema.optional(
+    Schema.Array(Schema.String).check(Schema.makeFilter((filter) => ScopeFilter.flaw(filter) ?? true))
+  ),
+  metadata: MetadataShape
 })
 
 export const flaws = {
@@ -48,6 +94,10 @@ export const flaws = {
   balances: Shape.checker(BalancesQuery),
   reservations: Shape.checker(ReservationsQuery),
   fund: Shape.checker(FundShape),
+  budget: Shape.checker(BudgetShape),
+  tenant: Shape.checker(TenantShape),
+  apiKey: Shape.checker(ApiKeyShape),
+  reason: Shape.checker(Schema.Struct({ reason: ReasonShape })),
   amount: Shape.checker(Amount)
 }
 
@@ -64,6 +114,8 @@ export const flawedUpdate = (tenant: string, request: UpdateRequest): Refusal | 
   const parsed = ScopePath.parse(tenant, request.scope)
   if (Result.isFailure(parsed)) return parsed.failure
   const { overdraftLimit, unit } = request
+  const shape = flaws.budget(request)
+  if (shape !== undefined) return { code: "INVALID_REQUEST", ...shape }
   return overdraftLimit === undefined
     ? undefined
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, unit)
@@ -88,6 +140,8 @@ export const budgetRow = (
   const parsed = ScopePath.parse(tenant, budget.scope)
   if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
   const { overdraftLimit, allocated } = budget
+  const shape = flaws.budget(budget)
+  if (shape !== undefined) return Result.fail({ code: "INVALID_REQUEST", ...shape })
   const flaw = flawedAmount("allocated", allocated) ?? (overdraftLimit === undefined
     ? undefined
     : flawedAmount("overdraftLimit", overdraftLimit) ?? otherUnit(overdraftLimit, allocated.unit))
@@ -108,8 +162,8 @@ export const budgetRow = (
     status: budget.status ?? "ACTIVE",
     lastEntry: 0,
     limits: limits.success ?? [],
-    overagePolicy: undefined,
-    metadata: undefined,
+    overagePolicy: budget.overagePolicy,
+    metadata: budget.metadata,
     createdAtMs: 0,
     updatedAtMs: 0,
     lastDenial: undefined,

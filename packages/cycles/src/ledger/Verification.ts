@@ -9,7 +9,7 @@ import type { Entry, Figures } from "./Model.ts"
 
 /**
  * What a verification found. `flaws` is empty when every entry continues where the one before it ended and the last state of
- * every budget is its balance.
+ * every budget is its balance. Where older entries were folded, it begins with the opening entries.
  *
  * @category models
  * @since 0.1.0
@@ -66,11 +66,16 @@ export const verify = Effect.fnUntraced(
     const folded = new Map<string, Figures>()
     const flaws: Array<string> = []
     let entries = 0
+    let last = 0
     for (;;) {
-      const page = yield* tx.entries(tenant, entries, PAGE)
+      const page = yield* tx.entries(tenant, last, PAGE)
       for (const entry of page) {
+        const opens = entries === 0 && entry.kind === "OPENING"
+        if (!opens && entry.number !== last + 1) {
+          flaws.push(`entry ${entry.number} stands where ${last + 1} belongs`)
+        }
         entries++
-        if (entry.number !== entries) flaws.push(`entry ${entry.number} stands where ${entries} belongs`)
+        last = entry.number
         fold(folded, entry, flaws)
       }
       if (page.length < PAGE) break

@@ -106,7 +106,7 @@ export class Missing implements Keys {
   }
 
   tenant(tenant: string): void {
-    if (!this.view.knowsTenant(tenant)) this.tenants.push(tenant)
+    if (!this.view.knowsTenant(tenant) && !this.tenants.includes(tenant)) this.tenants.push(tenant)
   }
 
   scope(scope: string): void {
@@ -134,7 +134,11 @@ export class Missing implements Keys {
   }
 
   document(key: DocumentKey): void {
-    if (!this.view.knowsDocument(key)) this.documents.push(key)
+    if (this.view.knowsDocument(key)) return
+    const asked = this.documents.some(({ id, kind, tenant }) =>
+      id === key.id && kind === key.kind && tenant === key.tenant
+    )
+    if (!asked) this.documents.push(key)
   }
 }
 
@@ -277,9 +281,24 @@ export class View {
     return this.policies.get(tenant) ?? none
   }
 
-  /** What a tenant had when the view was loaded; look the rows up by their keys for what they are now. */
+  /** Everything a tenant has, with the changes made since it was loaded. */
   whole(tenant: string): Whole | undefined {
-    return this.wholes.get(tenant)
+    const loaded = this.wholes.get(tenant)
+    if (loaded === undefined) return undefined
+    const budgets = new Map<string, BudgetRow>()
+    for (const row of loaded.budgets) budgets.set(`${row.scope} ${row.unit}`, row)
+    for (const [name, row] of this.changedBudgets) if (row.tenant === tenant) budgets.set(name, row)
+    const open = new Map(loaded.open.map((row) => [row.id, row]))
+    for (const [id, row] of this.changedReservations) if (row.tenant === tenant) open.set(id, row)
+    const apiKeys = new Map(loaded.apiKeys.map((row) => [row.id, row]))
+    for (const row of this.changedDocuments.values()) {
+      if (row.tenant === tenant && row._tag === "api_key") apiKeys.set(row.id, row)
+    }
+    return {
+      budgets: Array.from(budgets.values()),
+      open: Array.from(open.values()).filter(({ status }) => status === "ACTIVE"),
+      apiKeys: Array.from(apiKeys.values())
+    }
   }
 
   counter(tenant: string, id: string): CounterRow | undefined {

@@ -206,7 +206,7 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("effect-cycles/Forb
 }
 
 /**
- * There is no reservation of that id.
+ * There is nothing of that id: no reservation or, in governance, no tenant or API key.
  *
  * @category errors
  * @since 0.1.0

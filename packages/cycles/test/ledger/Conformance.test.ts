@@ -14,7 +14,8 @@ const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.Lay
       return {
         authorityOf: (tenant) => ledger.as({ tenant, ...principal }),
         advance: (ms) => TestClock.adjust(ms),
-        setStatus: (tenant, request) => ledger.updateBudget(tenant, request)
+        setStatus: (tenant, request) => ledger.updateBudget(tenant, request),
+        createPolicy: (tenant, policy) => Effect.asVoid(ledger.createPolicy(tenant, policy))
       }
     })
   ).pipe(
@@ -22,5 +23,7 @@ const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.Lay
     Layer.provide(LedgerStoreMemory.layer)
   )
 
-AuthorityConformance.suite("a ledger in memory", layerOf({}))
-AuthorityConformance.suite("a ledger in memory whose replies show balances", layerOf({ balances: true }))
+AuthorityConformance.suite("a ledger in memory", layerOf({}), { policies: true })
+AuthorityConformance.suite("a ledger in memory whose replies show balances", layerOf({ balances: true }), {
+  policies: true
+})

@@ -10,7 +10,7 @@ const options: Commands.Options = { seededDebt: false }
 /** A ledger of its own, on a clock of its own that stands at the scenario's beginning. The sweeper stays out of the way. */
 const layerOf = (scenario: Commands.Scenario) =>
   Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
-    Layer.provide(LedgerStoreMemory.layer),
+    Layer.provideMerge(LedgerStoreMemory.layer),
     Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
     Layer.provideMerge(TestClock.layer())
   )
@@ -23,7 +23,7 @@ describe("the ledger and the reference model", () => {
         const { difference } = yield* Effect.provide(LedgerInStep.run(scenario), layerOf(scenario))
         assert.isUndefined(difference, `seed ${seed}: ${LedgerInStep.print(difference)}`)
       }
-    }))
+    }), 180_000)
 
   it.effect.prop(
     "agree on any command sequence, and the smallest counterexample is shown where they do not",
@@ -48,5 +48,5 @@ describe("the ledger and the reference model", () => {
         }
       }
       assert.deepStrictEqual(Array.from(unbroken), [])
-    }))
+    }), 180_000)
 })

@@ -586,21 +586,23 @@ describe("policies", () => {
       const store = yield* LedgerStore.LedgerStore
       const { acts, events } = yield* store.transact(
         ["acme"],
-        (tx) => Effect.all({ acts: tx.acts("acme", 0, 10), events: tx.events("acme", 0, 10) })
+        (tx) => Effect.all({ acts: tx.acts("acme", 0, 100), events: tx.events("acme", 0, 10) })
       )
-      assert.deepStrictEqual(acts.map(({ operation, resourceId }) => [operation, resourceId]), [
+      const done = acts.filter(({ errorCode, resourceType }) => resourceType === "policy" && errorCode === undefined)
+      assert.deepStrictEqual(done.map(({ operation, resourceId }) => [operation, resourceId]), [
         ["createPolicy", a.id],
         ["createPolicy", b.id],
         ["updatePolicy", a.id],
         ["deletePolicy", a.id]
       ])
-      assert.deepStrictEqual(events.map(({ type }) => type), [
+      const changes = events.filter(({ type }) => type.startsWith("policy."))
+      assert.deepStrictEqual(changes.map(({ type }) => type), [
         "policy.created",
         "policy.created",
         "policy.updated",
         "policy.deleted"
       ])
-      assert.deepStrictEqual(events[2]?.details["changed_fields"], ["maxSteps", "priority", "status"])
+      assert.deepStrictEqual(changes[2]?.details["changed_fields"], ["maxSteps", "priority", "status"])
       assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
     })
   )

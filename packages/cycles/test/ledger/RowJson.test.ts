@@ -156,6 +156,7 @@ const rows = {
     eventId: Maybe(EventId),
     action: Maybe(Action),
     metrics: MaybeMetrics,
+    reason: Maybe(Text),
     requestId: Maybe(Text),
     traceId: Maybe(Text),
     changes: Schema.Array(Schema.Struct({ before: Maybe(Figures), after: Figures }))
@@ -348,13 +349,14 @@ describe("RowJson", () => {
       eventId: undefined,
       action: undefined,
       metrics: undefined,
+      reason: undefined,
       requestId: undefined,
       traceId: undefined,
       changes: [{ before: { ...after, reserved: 0n, lastEntry: 1 }, after }]
     })
     assert.strictEqual(
       text,
-      "[1,\"acme\",2,5,\"RESERVE\",\"a\",null,null,null,null,null,null," +
+      "[1,\"acme\",2,5,\"RESERVE\",\"a\",null,null,null,null,null,null,null," +
         "[[[null,\"tenant:acme\",\"TOKENS\",\"1000\",\"0\",\"10\",\"0\",\"0\",false,\"ACTIVE\",2]," +
         "[null,null,null,null,null,\"0\",null,null,null,null,1]]]]"
     )

@@ -23,7 +23,7 @@ export const decideCreate = (
   const there = view.budget(budget.scope, budget.unit)
   if (there !== undefined) {
     // The same command again, because its first transaction took effect and its answer was lost.
-    if (there.id === budget.id) return { _tag: "Done", reply: balanceOf(there), changes: [], record: undefined }
+    if (there.id === budget.id) return { _tag: "Done", reply: there, changes: [], record: undefined }
     return refused({
       code: "INVALID_REQUEST",
       field: "scope",
@@ -34,7 +34,7 @@ export const decideCreate = (
   }
   return {
     _tag: "Done",
-    reply: balanceOf(budget),
+    reply: budget,
     changes: [{
       kind: "CREATE",
       budgets: [{ before: undefined, after: budget }],
@@ -52,21 +52,33 @@ export const decideUpdate = (
   command: Command & { readonly _tag: "UpdateBudget" },
   now: number
 ): Verdict => {
-  const { limits, request: { overdraftLimit, scope, status, unit } } = command
+  const { limits, request: { from, metadata, overagePolicy, overdraftLimit, reason, scope, status, unit } } = command
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
-  if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit })
+  if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit, reason: "closing is for good" })
+  if (from !== undefined && before.status !== from) {
+    const is = `the budget is ${before.status}, not ${from}`
+    return refused(
+      before.status === "FROZEN"
+        ? { code: "BUDGET_FROZEN", scope, unit, reason: is }
+        : { code: "INVALID_REQUEST", field: "status", scope, unit, reason: is }
+    )
+  }
   const after: BudgetRow = {
     ...before,
     status: status ?? before.status,
     overdraftLimit: overdraftLimit?.amount ?? before.overdraftLimit,
+    overagePolicy: overagePolicy ?? before.overagePolicy,
+    metadata: metadata ?? before.metadata,
     limits: limits ?? before.limits,
     updatedAtMs: now
   }
   return {
     _tag: "Done",
-    reply: balanceOf(after),
-    changes: [{ kind: "UPDATE", budgets: [{ before, after }], counters: Limits.begin(view, before, after, now) }],
+    reply: after,
+    changes: [
+      { kind: "UPDATE", budgets: [{ before, after }], reason, counters: Limits.begin(view, before, after, now) }
+    ],
     record: undefined
   }
 }
@@ -125,7 +137,12 @@ export const decideFund = (view: View, command: Command & { readonly _tag: "Fund
   }
   const after = { ...funded, capped: stillCapped(funded, request.operation) }
   const reply: FundReply = { previous: balanceOf(before), balance: balanceOf(after) }
-  return done(command, reply, { kind: request.operation, budgets: [{ before, after }] }, now + KEEP_MS)
+  return done(
+    command,
+    reply,
+    { kind: request.operation, budgets: [{ before, after }], reason: request.reason },
+    now + KEEP_MS
+  )
 }
 
 const fund = (row: BudgetRow, operation: FundOperation, x: bigint, spent: bigint): BudgetRow => {

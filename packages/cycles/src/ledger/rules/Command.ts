@@ -4,16 +4,18 @@
  * @since 0.1.0
  */
 import type { AnyAmount, SignedAmount, Unit } from "../../protocol/Amount.ts"
-import type { Balance } from "../../protocol/Balance.ts"
 import type { DecideRequest } from "../../protocol/Decide.ts"
 import type { EventRequest } from "../../protocol/Event.ts"
 import type { ExtendRequest } from "../../protocol/Extend.ts"
 import type { EventId, IdempotencyKey, ReservationId } from "../../protocol/Ids.ts"
+import type { JsonObject } from "../../protocol/Metrics.ts"
+import type { OveragePolicy } from "../../protocol/OveragePolicy.ts"
 import type { ReservationRecord } from "../../protocol/ReservationRecord.ts"
 import type { ReserveRequest } from "../../protocol/Reserve.ts"
 import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
 import type {
   Act,
+  ApiKeyRow,
   BudgetRow,
   BudgetStatus,
   CounterRow,
@@ -30,8 +32,10 @@ import type {
   TenantProfile,
   Window
 } from "../Model.ts"
+import type { Permission } from "../Permission.ts"
 import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
+import type { Order } from "./Order.ts"
 
 /**
  * A limit to put on a budget: how much may be taken within a window of time. All amounts are in the budget's unit.
@@ -85,6 +89,8 @@ export interface LimitState {
  * - `scope`: canonical, starting at its tenant, for example `tenant:acme/agent:writer`
  * - `overdraftLimit`: how much debt ALLOW_WITH_OVERDRAFT may make; none when not given
  * - `status`: ACTIVE when not given
+ * - `overagePolicy`: of holds on this budget that name none; the tenant's when not given
+ * - `metadata`: free, never looked into
  * - `limits`: how much of it may be taken within windows of time, at most 16; none when not given
  *
  * @category models
@@ -95,12 +101,17 @@ export interface BudgetOptions {
   readonly allocated: AnyAmount
   readonly overdraftLimit?: AnyAmount | undefined
   readonly status?: BudgetStatus | undefined
+  readonly overagePolicy?: OveragePolicy | undefined
+  readonly metadata?: JsonObject | undefined
   readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
 
 /**
- * A change to a budget that moves no money: its status (a closed one stays closed), its overdraft limit, or its limits, which
- * take the place of all it had.
+ * A change to a budget that moves no money: its status (a closed one stays closed), its overdraft limit, its overage policy, its
+ * metadata, or its limits, which take the place of all it had.
+ *
+ * - `from`: the status it must have for this, when that matters
+ * - `reason`: kept with the entry and the act, at most 512 characters
  *
  * @category models
  * @since 0.1.0
@@ -109,12 +120,20 @@ export interface UpdateRequest {
   readonly scope: string
   readonly unit: Unit
   readonly status?: BudgetStatus | undefined
+  readonly from?: BudgetStatus | undefined
+  readonly reason?: string | undefined
   readonly overdraftLimit?: AnyAmount | undefined
+  readonly overagePolicy?: OveragePolicy | undefined
+  readonly metadata?: JsonObject | undefined
   readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
 
 /**
  * Who asks, and in the course of what.
+ *
+ * - `needs`, `scopeFilter`: what the caller must be permitted, and where it may act; looked at again in the transaction
+ * - `keyId`: the API key whose word counts for that
+ * - `deed`: the governance act that the command is, to be audited
  *
  * @category models
  * @since 0.1.0
@@ -126,6 +145,10 @@ export interface Cause {
   readonly traceId: string | undefined
   /** Whether replies show the budgets after the change. */
   readonly balances: boolean
+  readonly keyId?: string | undefined
+  readonly needs?: Permission | undefined
+  readonly scopeFilter?: ReadonlyArray<string> | undefined
+  readonly deed?: Deed | undefined
 }
 
 /**
@@ -145,7 +168,8 @@ export interface Cause {
 export type FundOperation = "CREDIT" | "DEBIT" | "RESET" | "RESET_SPENT" | "REPAY_DEBT"
 
 /**
- * A change to the allocation of one budget. `spent` is for RESET_SPENT only.
+ * A change to the allocation of one budget. `spent` is for RESET_SPENT only; `reason`, at most 512 characters, is kept with the
+ * entry.
  *
  * @category models
  * @since 0.1.0
@@ -156,6 +180,7 @@ export interface FundRequest {
   readonly operation: FundOperation
   readonly amount: AnyAmount
   readonly spent?: AnyAmount
+  readonly reason?: string
 }
 
 /** A command that remembers its answer: under which key, and for what payload. */
@@ -207,7 +232,9 @@ export type Command =
   | { readonly _tag: "CreatePolicy"; readonly cause: Cause; readonly policy: PolicyRow }
   | { readonly _tag: "UpdatePolicy"; readonly cause: Cause; readonly id: string; readonly change: PolicyChange }
   | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
+  | { readonly _tag: "Govern"; readonly cause: Cause; readonly order: Order }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
+  | { readonly _tag: "Delivered"; readonly cause: Cause; readonly upTo: number }
 
 /**
  * One budget before and after a change; `before` is absent when the budget is created.
@@ -251,6 +278,8 @@ export interface Deed extends Pick<Act, "operation" | "resourceType" | "resource
 export interface Change {
   readonly kind: EntryKind | undefined
   readonly budgets: ReadonlyArray<BudgetChange>
+  /** Why, where somebody said; kept with the entry. */
+  readonly reason?: string | undefined
   readonly reservation?: ReservationRow
   readonly eventId?: EventId
   readonly counters?: ReadonlyArray<CounterRow>
@@ -258,6 +287,8 @@ export interface Change {
   readonly removed?: ReadonlyArray<DocumentKey>
   readonly profile?: TenantProfile
   readonly events?: ReadonlyArray<Happening>
+  /** Events up to this number have been handed on. */
+  readonly delivered?: number
   readonly act?: Deed
 }
 
@@ -270,7 +301,15 @@ export interface Change {
 export type Verdict =
   | {
     readonly _tag: "Done"
-    readonly reply: Reply | ReservationRecord | Balance | ReadonlyArray<LimitState> | PolicyRow | undefined
+    readonly reply:
+      | Reply
+      | ReservationRecord
+      | BudgetRow
+      | ReadonlyArray<LimitState>
+      | PolicyRow
+      | TenantProfile
+      | ApiKeyRow
+      | undefined
     readonly changes: ReadonlyArray<Change>
     readonly record: IdempotencyRow | undefined
   }

@@ -204,7 +204,7 @@ const current = (view: View, rows: ReadonlyArray<BudgetRow>, now: number): Array
 
 /** The counters of a hold that ends, with what was charged. A counter that is gone has ceased to matter. */
 export const settle = (
-  view: View,
+  view: Pick<View, "counter">,
   row: ReservationRow,
   charged: bigint
 ): Result.Result<ReadonlyArray<CounterRow>, Refusal> => {
@@ -217,7 +217,7 @@ export const settle = (
 }
 
 /** The counters of a hold that ends and is charged nothing. */
-export const giveBack = (view: View, row: ReservationRow): ReadonlyArray<CounterRow> =>
+export const giveBack = (view: Pick<View, "counter">, row: ReservationRow): ReadonlyArray<CounterRow> =>
   Result.getOrThrow(settle(view, row, 0n))
 
 /** The counters of some budgets that are charged without a hold. */

@@ -120,14 +120,14 @@ export const termsOf = (view: View, command: Asking, now: number): Terms | undef
   if (policy.deniedActionKinds.includes(kind)) {
     return refuse({
       code: "ACTION_KIND_DENIED",
-      ...because(`take ${kind} off the denied kinds of the policy`),
+      ...because(`Take ${kind} off the denied kinds of the policy`),
       reason: `the policy "${policy.name}" denies the kind ${kind}`
     })
   }
   if (policy.allowedActionKinds.length > 0 && !policy.allowedActionKinds.includes(kind)) {
     return refuse({
       code: "ACTION_KIND_NOT_ALLOWED",
-      ...because(`add ${kind} to the allowed kinds of the policy`),
+      ...because(`Add ${kind} to the allowed kinds of the policy`),
       reason: `the policy "${policy.name}" does not allow the kind ${kind}`
     })
   }
@@ -145,7 +145,7 @@ export const termsOf = (view: View, command: Asking, now: number): Terms | undef
     if (count(rateId(policy, scope, now), endOfMinute) >= BigInt(most)) {
       return refuse({
         code: "LIMIT_EXCEEDED",
-        ...because("wait for the next minute, or raise the rate limit of the policy"),
+        ...because("Wait for the next minute, or raise the rate limit of the policy"),
         reason: `the policy "${policy.name}" allows ${most} reservations a minute`,
         retryAfterMs: endOfMinute - now
       })
@@ -159,7 +159,7 @@ export const termsOf = (view: View, command: Asking, now: number): Terms | undef
       return refuse({
         code: "INVALID_REQUEST",
         field: "subject.dimensions.run_id",
-        ...because("name the run, or a workflow"),
+        ...because("Name the run, or a workflow"),
         reason:
           `the policy "${policy.name}" counts the steps of a run, and the subject names neither a run nor a workflow`
       })
@@ -171,7 +171,7 @@ export const termsOf = (view: View, command: Asking, now: number): Terms | undef
   if (caps?.maxStepsRemaining === 0) {
     return refuse({
       code: "ACTION_QUOTA_EXCEEDED",
-      ...because("end the run, or raise the steps the policy allows"),
+      ...because("End the run, or raise the steps the policy allows"),
       reason: `the policy "${policy.name}" allows no further step`
     })
   }

@@ -134,7 +134,8 @@ export const decideRelease = (view: View, command: Command & { readonly _tag: "R
   }
   const reservation: ReservationRow = { ...row, status: "RELEASED", finalizedAtMs: now }
   const counters = Limits.giveBack(view, row)
-  return done(command, reply, { kind: "RELEASE", budgets, reservation, counters }, now + KEEP_SETTLED_MS, id)
+  const change: Change = { kind: "RELEASE", budgets, reservation, counters, reason: command.request.reason }
+  return done(command, reply, change, now + KEEP_SETTLED_MS, id)
 }
 
 /** Specification: operation `extendReservation`. Grace is for settling, not for extending. */

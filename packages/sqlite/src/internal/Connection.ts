@@ -7,9 +7,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import Database from "libsql"
-import * as SqliteError from "./SqliteError.ts"
+import * as SqliteError from "../SqliteError.ts"
 import * as Tables from "./Tables.ts"
 
 /** A value to bind. Integers beyond 2^53, and those that SQL counts or compares keys with, are given as `bigint`. */
@@ -25,11 +26,14 @@ export interface Statement {
   readonly all: (values: ReadonlyArray<Value>) => ReadonlyArray<Row>
 }
 
+/** Lets something be interrupted where whoever asks can be. */
+export type Restore = (self: Effect.Effect<void>) => Effect.Effect<void>
+
 export interface Connection {
   /** The statement of a text, prepared when it is first asked for. */
   readonly statement: (sql: string) => Statement
-  /** Begins a transaction that writes, as soon as nobody else is in one. */
-  readonly begin: Effect.Effect<void, SqliteError.SqliteError>
+  /** Begins a transaction that writes, as soon as nobody else is in one. Only the waiting for that is restored. */
+  readonly begin: (restore: Restore) => Effect.Effect<void, SqliteError.SqliteError>
   /** Throws what the driver throws. */
   readonly commit: () => void
   /** Ends a transaction without effect, where it has not ended by itself. */
@@ -55,7 +59,8 @@ const pause = (ms: number): Effect.Effect<void> =>
 /** Tries again for a while, as long as somebody else holds the lock. */
 const whileLocked = <A>(
   options: Options,
-  self: () => A
+  self: () => A,
+  restore: Restore = identity
 ): Effect.Effect<A, SqliteError.SqliteError> =>
   Effect.suspend(() => {
     const startedAt = performance.now()
@@ -69,7 +74,7 @@ const whileLocked = <A>(
         }
         // Not in step with whoever else is waiting.
         const next = Effect.suspend(() => attempt(Math.min(2 * pauseMs, LONGEST_PAUSE_MS)))
-        return Effect.andThen(pause(pauseMs * (0.5 + Math.random())), next)
+        return Effect.andThen(restore(pause(pauseMs * (0.5 + Math.random()))), next)
       }
     }
     return attempt(FIRST_PAUSE_MS)
@@ -130,9 +135,12 @@ export const open = Effect.fnUntraced(
         if (statement === undefined) statements.set(sql, statement = prepare(sql))
         return statement
       },
-      begin: whileLocked(options, () => {
-        db.exec("BEGIN IMMEDIATE")
-      }),
+      begin: (restore) =>
+        whileLocked(options, () => {
+          // One that could not be ended when it failed ends now.
+          if (db.inTransaction) db.exec("ROLLBACK")
+          db.exec("BEGIN IMMEDIATE")
+        }, restore),
       commit: () => {
         db.exec("COMMIT")
       },
@@ -142,8 +150,7 @@ export const open = Effect.fnUntraced(
     }
 
     if (found !== "current") {
-      yield* connection.begin
-      yield* Effect.try({
+      const migrate = Effect.try({
         try: () => {
           // Another process may have been quicker.
           const now = Tables.inspect(db)
@@ -157,6 +164,7 @@ export const open = Effect.fnUntraced(
           return cause instanceof SqliteError.SqliteError ? cause : SqliteError.fromCause(filename, cause)
         }
       })
+      yield* Effect.uninterruptibleMask((restore) => Effect.andThen(connection.begin(restore), migrate))
     }
     return connection
   }

@@ -1,0 +1,842 @@
+/**
+ * Who may spend what: tenants, API keys, budgets, policies, and the audit of every act.
+ *
+ * `Governance.asOperator` governs every tenant, `Governance.as` what a tenant's principal may govern of its own. Both have the same
+ * operations, so a service can hand either to the same code. `Governance.authenticate` turns the secret of an API key into the
+ * principal it stands for; `Ledger.as` makes that an authority.
+ *
+ * Every act is audited in its own transaction, done or refused; reads are no acts.
+ *
+ * **Example** (From a tenant to its first hold)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { Action, Amount, Governance, Ledger, LedgerStoreMemory } from "effect-cycles"
+ * import { IdempotencyKey } from "effect-cycles/protocol/Ids"
+ *
+ * const program = Effect.gen(function*() {
+ *   const governance = yield* Governance.Governance
+ *   const operator = governance.asOperator({ actor: "ops" })
+ *   yield* operator.createTenant("acme", { name: "Acme Corporation" })
+ *   yield* operator.createBudget("acme", { scope: "tenant:acme", allocated: Amount.tokens(5_000) })
+ *   const { secret } = yield* operator.createApiKey("acme", { name: "production" })
+ *
+ *   const principal = yield* governance.authenticate(secret)
+ *   const authority = (yield* Ledger.Ledger).as(principal)
+ *   const reply = yield* authority.reserve({
+ *     idempotencyKey: IdempotencyKey.make("first"),
+ *     subject: { agent: "writer" },
+ *     action: Action.make("llm.completion", "gpt-4o"),
+ *     estimate: Amount.tokens(1_000)
+ *   })
+ *   return reply.decision
+ * })
+ *
+ * const layer = Governance.layer({ peppers: [Redacted.make("thirty-two or more secret characters")] }).pipe(
+ *   Layer.provideMerge(Ledger.layer()),
+ *   Layer.provide(LedgerStoreMemory.layer)
+ * )
+ *
+ * console.log(await Effect.runPromise(Effect.provide(program, layer))) // => "ALLOW"
+ * ```
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import type { Unit } from "../protocol/Amount.ts"
+import type { Balance, BalancesQuery } from "../protocol/Balance.ts"
+import type { NotFound, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
+import { AuthorityUnavailable, InvalidRequest, Unauthorized } from "../protocol/CyclesError.ts"
+import { RequestContext } from "../protocol/RequestContext.ts"
+import * as ApiSecret from "./ApiSecret.ts"
+import { visible } from "./Authority.ts"
+import type { Asked } from "./Budgeting.ts"
+import * as Budgeting from "./Budgeting.ts"
+import type { Engine } from "./Engine.ts"
+import { submit } from "./Engine.ts"
+import type { BudgetError, PolicyError } from "./Ledger.ts"
+import { Ledger } from "./Ledger.ts"
+import type { StoreError } from "./LedgerStore.ts"
+import type {
+  Act,
+  ApiKeyRow,
+  BudgetRow,
+  BudgetStatus,
+  FundReply,
+  PolicyRow,
+  TenantProfile,
+  TenantRow
+} from "./Model.ts"
+import { covers, defaults, permissions } from "./Permission.ts"
+import * as Policing from "./Policing.ts"
+import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
+import type { Permission, Principal } from "./Principal.ts"
+import type { Refusal } from "./Refusal.ts"
+import { toError } from "./Refusal.ts"
+import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
+import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
+import { balanceOf } from "./rules/Showing.ts"
+import { reaches } from "./rules/Standing.ts"
+import { flawedTenantId, flaws, invalidTenant } from "./Shapes.ts"
+
+export type { FundOperation } from "./rules/Command.ts"
+export type {
+  ApiKeySettings,
+  BudgetOptions,
+  FundReply,
+  FundRequest,
+  LimitState,
+  PolicyChange,
+  PolicyOptions,
+  PolicyRow,
+  TenantSettings,
+  UpdateRequest
+}
+
+/**
+ * Who governs all tenants.
+ *
+ * - `actor`: what entries and acts name as the cause
+ * - `permissions`: what may be done, in the words of `Permission`; everything when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operator {
+  readonly actor: string
+  readonly permissions?: ReadonlySet<Permission> | undefined
+}
+
+/**
+ * A registered tenant. Times are Unix milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tenant extends TenantProfile {
+  readonly tenant: string
+}
+
+/**
+ * An API key as it is shown: never its secret, nor what the secret is compared with. `EXPIRED` is an active one whose time is over.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKey extends Omit<ApiKeyRow, "_tag" | "hash" | "status"> {
+  readonly status: "ACTIVE" | "REVOKED" | "EXPIRED"
+}
+
+/**
+ * A key that was just made. The secret is shown this once; nobody can show it again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NewApiKey {
+  readonly key: ApiKey
+  readonly secret: Redacted.Redacted<string>
+}
+
+/**
+ * A budget as those see it who govern it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Budget extends
+  Pick<
+    BudgetRow,
+    "id" | "tenant" | "status" | "limits" | "overagePolicy" | "metadata" | "createdAtMs" | "updatedAtMs"
+  >
+{
+  readonly balance: Balance
+}
+
+/**
+ * Which budget, and why something is done to it (at most 512 characters, for the audit).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetName {
+  readonly scope: string
+  readonly unit: Unit
+  readonly reason?: string | undefined
+}
+
+/**
+ * Where a page begins and how long it is: after the last id of the page before; 100 rows when not given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PageOptions {
+  readonly after?: string | undefined
+  readonly limit?: number | undefined
+}
+
+/**
+ * What governing tenants and keys can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type GovernanceError = Trouble | NotFound | TenantClosed
+
+/**
+ * What can be governed, in the name of an operator or a principal.
+ *
+ * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
+ * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
+ * possible.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Governing {
+  /** Registers a tenant: 3 to 64 of a to z, 0 to 9 and `-`. Repeating it under the same name changes nothing. */
+  readonly createTenant: (
+    tenant: string,
+    options: TenantSettings & { readonly name: string }
+  ) => Effect.Effect<Tenant, GovernanceError>
+  /** Changes what is given. */
+  readonly updateTenant: (tenant: string, settings: TenantSettings) => Effect.Effect<Tenant, GovernanceError>
+  /** From now on the tenant gets no new holds; those it has can be settled and extended. */
+  readonly suspendTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  /** Ends a suspension. */
+  readonly reactivateTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  /**
+   * Closes a tenant for good: releases its open holds, closes its budgets and revokes its keys, all at once. Repeating it changes
+   * nothing.
+   */
+  readonly closeTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  readonly tenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  /** The registered tenants by id. */
+  readonly tenants: (
+    options?: PageOptions & {
+      readonly status?: TenantProfile["status"] | undefined
+      readonly parent?: string | undefined
+    }
+  ) => Effect.Effect<ReadonlyArray<Tenant>, Trouble>
+
+  /**
+   * Makes a key. It lives 90 days when no `expiresAtMs` is given, and may do what `Permission.defaults` says when no permissions
+   * are.
+   */
+  readonly createApiKey: (
+    tenant: string,
+    options: ApiKeySettings & { readonly name: string; readonly expiresAtMs?: number | undefined }
+  ) => Effect.Effect<NewApiKey, GovernanceError>
+  /** Changes what is given; binds from the key's next operation on. A revoked or expired key is `InvalidRequest`. */
+  readonly updateApiKey: (
+    tenant: string,
+    id: string,
+    settings: ApiKeySettings
+  ) => Effect.Effect<ApiKey, GovernanceError>
+  /** Revokes a key for good, from its next operation on. Repeating it changes nothing. */
+  readonly revokeApiKey: (
+    tenant: string,
+    id: string,
+    options?: { readonly reason?: string | undefined }
+  ) => Effect.Effect<ApiKey, GovernanceError>
+  /**
+   * Makes a new key of the same rights and the same length of life. The old one is revoked, or, with an `overlapMs`, expires then.
+   */
+  readonly rotateApiKey: (
+    tenant: string,
+    id: string,
+    options?: { readonly overlapMs?: number | undefined }
+  ) => Effect.Effect<NewApiKey, GovernanceError>
+  readonly apiKey: (tenant: string, id: string) => Effect.Effect<ApiKey, GovernanceError>
+  /** The tenant's keys by id. */
+  readonly apiKeys: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<ApiKey>, Trouble>
+
+  /** Opens a budget. A second one on the same scope and unit is `InvalidRequest`. */
+  readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Budget, BudgetError>
+  /** Credits, debits, resets or repays. Idempotent by key, scope and unit. */
+  readonly fund: (tenant: string, request: FundRequest) => Effect.Effect<FundReply, BudgetError>
+  /** Changes overdraft limit, overage policy, limits or metadata, also of a frozen budget. */
+  readonly updateBudget: (
+    tenant: string,
+    request: Omit<UpdateRequest, "status" | "from">
+  ) => Effect.Effect<Budget, BudgetError>
+  /** No more holds, events and funding; holds that were given can be settled. One that is frozen already is `BudgetFrozen`. */
+  readonly freezeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  /** Ends a freeze. A budget that is active is `InvalidRequest`. */
+  readonly unfreezeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  /** Closes a budget for good. */
+  readonly closeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  readonly budget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  /** The tenant's budgets with all of the query's segments, by scope and unit, from the one after `after`. */
+  readonly budgets: (
+    tenant: string,
+    options?: {
+      readonly query?: Omit<BalancesQuery, "cursor" | "limit"> | undefined
+      readonly after?: BudgetName | undefined
+      readonly limit?: number | undefined
+    }
+  ) => Effect.Effect<ReadonlyArray<Budget>, Trouble>
+
+  /** Where the limits of a budget stand. */
+  readonly limits: (tenant: string, budget: BudgetName) => Effect.Effect<ReadonlyArray<LimitState>, BudgetError>
+
+  /** Creates a policy. A second one of the same name is `InvalidRequest`. */
+  readonly createPolicy: (tenant: string, policy: PolicyOptions) => Effect.Effect<PolicyRow, PolicyError>
+  /** Changes a policy, from the next hold on; holds already taken keep what they were given. */
+  readonly updatePolicy: (tenant: string, id: string, change: PolicyChange) => Effect.Effect<PolicyRow, PolicyError>
+  /** Deletes a policy and returns it as it was. */
+  readonly deletePolicy: (tenant: string, id: string) => Effect.Effect<PolicyRow, PolicyError>
+  /** The tenant's policies by id; of those, a scope filter shows the ones whose pattern passes. */
+  readonly policies: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
+
+  /** What was done and refused in governing the tenant, numbered above `after`, oldest first. */
+  readonly acts: (
+    tenant: string,
+    options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
+  ) => Effect.Effect<ReadonlyArray<Act>, Trouble>
+  /** The same as a stream that ends with the last act there is. An act's `number` is the cursor to go on from. */
+  readonly audit: (
+    tenant: string,
+    options?: { readonly after?: number | undefined }
+  ) => Stream.Stream<Act, Trouble>
+}
+
+/**
+ * What governance offers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operations {
+  /** Governs every tenant. */
+  readonly asOperator: (operator: Operator) => Governing
+  /** Governs what a principal may govern of its own tenant. */
+  readonly as: (principal: Principal) => Governing
+  /**
+   * Whom the secret of an API key stands for. An unknown secret and a wrong one are the same `Unauthorized`, after the same time. A
+   * key that was revoked or has expired is `Unauthorized`, now and in every later operation of the principal.
+   */
+  readonly authenticate: (
+    secret: Redacted.Redacted<string>
+  ) => Effect.Effect<Principal & { readonly keyId: string }, Unauthorized | AuthorityUnavailable>
+}
+
+/**
+ * How governance works.
+ *
+ * - `peppers`: what API keys are signed with, each of at least 32 characters. The first signs new keys; the others are for keys that
+ *   were made under them, so that a pepper can be replaced while its keys live on
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly peppers: readonly [
+    newest: Redacted.Redacted<string>,
+    ...older: ReadonlyArray<Redacted.Redacted<string>>
+  ]
+}
+
+/**
+ * Tenants, API keys, budgets, policies and their audit.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Governance extends Context.Service<Governance, Operations>()("effect-cycles/ledger/Governance") {}
+
+/** Whose acts they are that are about no tenant a ledger could have. Source: schema `AuditLogEntry`, `tenant_id`. */
+const NOBODY = "__admin__"
+const KEY_LIFE_MS = 90 * 86_400_000
+const PAGE = 100
+const AUDIT_PAGE = 1_000
+
+type Caller = Partial<Pick<Principal, "tenant" | "keyId" | "scopeFilter">> & {
+  readonly actor: string
+  readonly permissions?: ReadonlySet<Permission> | undefined
+}
+
+const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): Governing => {
+  const causeFor = (tenant: string, needs: Permission): Effect.Effect<Cause> =>
+    Effect.map(RequestContext, ({ requestId, traceId }) => {
+      const owner = caller.tenant ?? tenant
+      return {
+        tenant: invalidTenant(owner) === undefined ? owner : NOBODY,
+        actor: caller.actor,
+        requestId,
+        traceId,
+        balances: true,
+        keyId: caller.keyId,
+        needs,
+        scopeFilter: caller.scopeFilter
+      }
+    })
+
+  /** What keeps the caller from doing it at all; its key's own word is looked at in the transaction. */
+  const barred = (tenant: string, needs: Permission, who: Who): Refusal | undefined => {
+    if (caller.tenant !== undefined && caller.tenant !== tenant) {
+      return { code: "FORBIDDEN", reason: "it belongs to another tenant" }
+    }
+    if (caller.tenant !== undefined && who === "operators") {
+      return { code: "FORBIDDEN", reason: `only an operator may do this, with the permission ${needs}` }
+    }
+    return caller.permissions !== undefined && !covers(caller.permissions, needs)
+      ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing` }
+      : invalidTenant(tenant)
+  }
+
+  const act = <A, E>(
+    tenant: string,
+    needs: Permission,
+    who: Who,
+    then: (cause: Cause, now: number) => Asked
+  ): Effect.Effect<A, E> =>
+    Effect.flatMap(Effect.all([causeFor(tenant, needs), Clock.currentTimeMillis]), ([base, now]) => {
+      const { cause, command } = then(base, now)
+      const refusal = barred(tenant, needs, who)
+      return submit<A, E>(engine, cause, refusal === undefined ? command : Result.fail(refusal))
+    })
+
+  /** An order of governance; one without a deed is a read. */
+  const order = <A>(
+    tenant: string,
+    needs: Permission,
+    deed: Deed | undefined,
+    make: (now: number) => Result.Result<Order, Refusal>,
+    who: Who = "operators"
+  ): Effect.Effect<A, GovernanceError> =>
+    act<A, GovernanceError>(tenant, needs, who, (base, now) => {
+      const cause = { ...base, deed }
+      return { cause, command: Result.map(make(now), (order) => ({ _tag: "Govern", cause, order })) }
+    })
+
+  const read = <A>(
+    tenant: string,
+    needs: Permission,
+    who: Who,
+    then: (cause: Cause) => Effect.Effect<A, Trouble>
+  ): Effect.Effect<A, Trouble> =>
+    Effect.flatMap(causeFor(tenant, needs), (cause) => {
+      const refusal = barred(tenant, needs, who)
+      // What keeps a caller from reading is one of the errors every operation can have.
+      return refusal === undefined ? then(cause) : Effect.fail(toError(refusal, cause) as Trouble)
+    })
+
+  const changeTenant = (tenant: string, operation: string, then: () => Result.Result<Order, Refusal>, details = {}) =>
+    Effect.map(
+      order<TenantProfile>(tenant, "admin:tenants:write", aboutTenant(operation, tenant, details), then),
+      (profile): Tenant => ({ tenant, ...profile })
+    )
+
+  const changeStatus = (operation: string, status: TenantProfile["status"]) => (tenant: string) =>
+    changeTenant(tenant, operation, () => Result.succeed({ _tag: "SetTenantStatus", status }), { status })
+
+  const shown = (row: ApiKeyRow): Effect.Effect<ApiKey> => Effect.map(Clock.currentTimeMillis, (now) => keyOf(row, now))
+
+  const newKey = (made: ApiSecret.Made, row: Effect.Effect<ApiKeyRow, GovernanceError>) =>
+    Effect.map(Effect.flatMap(row, shown), (key): NewApiKey => ({ key, secret: made.secret }))
+
+  const changeStatusOf = (
+    operation: string,
+    status: BudgetStatus,
+    from: BudgetStatus | undefined
+  ) =>
+  (tenant: string, { reason, scope, unit }: BudgetName) =>
+    Effect.map(
+      act<BudgetRow, BudgetError>(
+        tenant,
+        "admin:budgets:write",
+        "principals",
+        (cause) => Budgeting.update(cause, { scope, unit, status, from, reason }, operation)
+      ),
+      budgetOf
+    )
+
+  const acts: Governing["acts"] = (tenant, options) =>
+    read(
+      tenant,
+      "admin:audit:read",
+      "operators",
+      (cause) => engine.list(cause, (tx) => tx.acts(tenant, options?.after ?? 0, options?.limit ?? AUDIT_PAGE))
+    )
+
+  return {
+    createTenant: (tenant, options) =>
+      changeTenant(
+        tenant,
+        "createTenant",
+        () =>
+          checked(flawedTenantId(tenant) ?? flawed(flaws.tenant(options)) ?? unnamed(options.name), {
+            _tag: "CreateTenant",
+            name: options.name,
+            settings: options
+          }),
+        detailsOf(options)
+      ),
+    updateTenant: (tenant, settings) =>
+      changeTenant(
+        tenant,
+        "updateTenant",
+        () => checked(flawed(flaws.tenant(settings)), { _tag: "UpdateTenant", settings }),
+        detailsOf(settings)
+      ),
+    suspendTenant: changeStatus("suspendTenant", "SUSPENDED"),
+    reactivateTenant: changeStatus("reactivateTenant", "ACTIVE"),
+    closeTenant: changeStatus("closeTenant", "CLOSED"),
+    tenant: (tenant) =>
+      Effect.map(
+        order<TenantProfile>(tenant, "admin:tenants:read", undefined, () => Result.succeed({ _tag: "ReadTenant" })),
+        (profile) => ({ tenant, ...profile })
+      ),
+    tenants: (options) =>
+      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", () => {
+        const limit = options?.limit ?? PAGE
+        const found: Array<Tenant> = []
+        const next = (after: string): Effect.Effect<ReadonlyArray<Tenant>, StoreError> =>
+          Effect.flatMap(engine.store.tenants(after, PAGE), (rows) => {
+            for (const row of rows) {
+              const tenant = tenantOf(row)
+              if (
+                tenant !== undefined && found.length < limit &&
+                (options?.status === undefined || tenant.status === options.status) &&
+                (options?.parent === undefined || tenant.parent === options.parent)
+              ) found.push(tenant)
+            }
+            const last = rows[rows.length - 1]
+            return last === undefined || rows.length < PAGE || found.length === limit
+              ? Effect.succeed(found)
+              : next(last.tenant)
+          })
+        return Effect.catch(next(options?.after ?? ""), unavailable)
+      }),
+
+    createApiKey: (tenant, options) =>
+      Effect.suspend(() => {
+        const made = ApiSecret.make(peppers)
+        const { description, expiresAtMs, metadata, name, permissions, scopeFilter } = options
+        return newKey(
+          made,
+          order<ApiKeyRow>(
+            tenant,
+            "admin:apikeys:write",
+            aboutKey("createApiKey", made.id, { name, permissions, scope_filter: scopeFilter }),
+            (now) =>
+              checked(flawed(flaws.apiKey(options)) ?? unnamed(name) ?? flawedTime("expiresAtMs", expiresAtMs), {
+                _tag: "CreateApiKey",
+                key: {
+                  _tag: "api_key",
+                  tenant,
+                  id: made.id,
+                  prefix: made.prefix,
+                  hash: made.hash,
+                  status: "ACTIVE",
+                  name,
+                  description,
+                  permissions: permissions ?? defaults,
+                  scopeFilter: scopeFilter ?? [],
+                  metadata,
+                  createdAtMs: now,
+                  expiresAtMs: expiresAtMs ?? now + KEY_LIFE_MS,
+                  revokedAtMs: undefined,
+                  revokedReason: undefined
+                }
+              })
+          )
+        )
+      }),
+    updateApiKey: (tenant, id, settings) =>
+      Effect.flatMap(
+        order<ApiKeyRow>(
+          tenant,
+          "admin:apikeys:write",
+          aboutKey("updateApiKey", id, {
+            name: settings.name,
+            permissions: settings.permissions,
+            scope_filter: settings.scopeFilter
+          }),
+          () => checked(flawed(flaws.apiKey(settings)), { _tag: "UpdateApiKey", id, settings })
+        ),
+        shown
+      ),
+    revokeApiKey: (tenant, id, options) =>
+      Effect.flatMap(
+        order<ApiKeyRow>(
+          tenant,
+          "admin:apikeys:write",
+          aboutKey("revokeApiKey", id, { reason: options?.reason }),
+          () => checked(flawed(flaws.reason(options ?? {})), { _tag: "RevokeApiKey", id, reason: options?.reason })
+        ),
+        shown
+      ),
+    rotateApiKey: (tenant, id, options) =>
+      Effect.suspend(() => {
+        const made = ApiSecret.make(peppers)
+        const overlapMs = options?.overlapMs ?? 0
+        return newKey(
+          made,
+          order<ApiKeyRow>(
+            tenant,
+            "admin:apikeys:write",
+            aboutKey("rotateApiKey", id, { next_key_id: made.id, overlap_ms: overlapMs }),
+            () =>
+              checked(flawedTime("overlapMs", overlapMs), {
+                _tag: "RotateApiKey",
+                id,
+                next: { id: made.id, prefix: made.prefix, hash: made.hash },
+                overlapMs
+              })
+          )
+        )
+      }),
+    apiKey: (tenant, id) =>
+      Effect.flatMap(
+        order<ApiKeyRow>(
+          tenant,
+          "admin:apikeys:read",
+          undefined,
+          () => Result.succeed({ _tag: "ReadApiKey", id })
+        ),
+        shown
+      ),
+    apiKeys: (tenant, options) =>
+      read(tenant, "admin:apikeys:read", "operators", (cause) =>
+        Effect.flatMap(
+          engine.list(cause, (tx) => tx.documents(tenant, "api_key", options?.after ?? "", options?.limit ?? PAGE)),
+          (rows) => Effect.forEach(rows.filter((row) => row._tag === "api_key"), shown)
+        )),
+
+    createBudget: (tenant, budget) =>
+      Effect.map(
+        act<BudgetRow, BudgetError>(
+          tenant,
+          "budgets:write",
+          "principals",
+          (cause, now) => Budgeting.create(cause, budget, now)
+        ),
+        budgetOf
+      ),
+    fund: (tenant, request) =>
+      act<FundReply, BudgetError>(tenant, "budgets:write", "principals", (cause) => Budgeting.fund(cause, request)),
+    updateBudget: (tenant, { limits, metadata, overagePolicy, overdraftLimit, reason, scope, unit }) =>
+      Effect.map(
+        act<BudgetRow, BudgetError>(
+          tenant,
+          "admin:budgets:write",
+          "principals",
+          (cause) =>
+            Budgeting.update(cause, {
+              scope,
+              unit,
+              overagePolicy,
+              overdraftLimit,
+              metadata,
+              limits,
+              reason
+            })
+        ),
+        budgetOf
+      ),
+    freezeBudget: changeStatusOf("freezeBudget", "FROZEN", "ACTIVE"),
+    unfreezeBudget: changeStatusOf("unfreezeBudget", "ACTIVE", "FROZEN"),
+    closeBudget: changeStatusOf("closeBudget", "CLOSED", undefined),
+    budget: (tenant, { scope, unit }) =>
+      Effect.map(
+        act<BudgetRow, BudgetError>(tenant, "budgets:read", "principals", (cause) => ({
+          cause,
+          command: Budgeting.read(cause, scope, unit)
+        })),
+        budgetOf
+      ),
+    budgets: (tenant, options) =>
+      read(tenant, "budgets:read", "principals", (cause) => {
+        const after = options?.after
+        const rows = visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
+          after: after === undefined ? undefined : [after.scope, after.unit],
+          limit: options?.limit ?? PAGE
+        }, {
+          read: (tx, query, page) => tx.budgets(tenant, query, page),
+          path: (row) => row.scope,
+          position: (row) => [row.scope, row.unit]
+        })
+        return Effect.map(engine.list(cause, rows), (found) => found.map(budgetOf))
+      }),
+
+    limits: (tenant, { scope, unit }) =>
+      act<ReadonlyArray<LimitState>, BudgetError>(tenant, "budgets:read", "principals", (cause) => ({
+        cause,
+        command: Budgeting.readLimits(cause, scope, unit)
+      })),
+
+    createPolicy: (tenant, policy) =>
+      act(tenant, "policies:write", "principals", (cause, now) => Policing.create(cause, policy, now)),
+    updatePolicy: (tenant, id, change) =>
+      act(tenant, "policies:write", "principals", (cause) => Policing.update(cause, id, change)),
+    deletePolicy: (tenant, id) => act(tenant, "policies:write", "principals", (cause) => Policing.remove(cause, id)),
+    policies: (tenant, options) =>
+      read(tenant, "policies:read", "principals", (cause) => {
+        const limit = options?.limit ?? PAGE
+        return engine.list(cause, (tx, view) => {
+          const seen: Array<PolicyRow> = []
+          const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
+            Effect.flatMap(tx.documents(tenant, "policy", after, limit), (rows) => {
+              for (const row of rows) {
+                if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) {
+                  seen.push(row)
+                }
+              }
+              const last = rows[rows.length - 1]
+              return last === undefined || rows.length < limit || seen.length === limit
+                ? Effect.succeed(seen)
+                : next(last.id)
+            })
+          return next(options?.after ?? "")
+        })
+      }),
+
+    acts,
+    audit: (tenant, options) =>
+      Stream.paginate(options?.after ?? 0, (after: number) =>
+        Effect.map(acts(tenant, { after }), (page) => {
+          const last = page[page.length - 1]
+          return [page, last === undefined ? Option.none() : Option.some(last.number)] as const
+        }))
+  }
+}
+
+/** Principals may do it in their own tenant; or only operators, who may do everything. */
+type Who = "operators" | "principals"
+
+const aboutTenant = (operation: string, tenant: string, details: Deed["details"]): Deed => ({
+  operation,
+  resourceType: "tenant",
+  resourceId: tenant,
+  details
+})
+
+const aboutKey = (operation: string, id: string, details: Deed["details"]): Deed => ({
+  operation,
+  resourceType: "api_key",
+  resourceId: id,
+  details
+})
+
+const detailsOf = (settings: TenantSettings): Deed["details"] => ({
+  name: settings.name,
+  parent_tenant_id: settings.parent ?? undefined,
+  default_commit_overage_policy: settings.overagePolicy,
+  default_reservation_ttl_ms: settings.defaultTtlMs,
+  max_reservation_ttl_ms: settings.maxTtlMs,
+  max_reservation_extensions: settings.maxExtensions
+})
+
+const flawed = (flaw: { readonly field: string; readonly reason: string } | undefined): Refusal | undefined =>
+  flaw === undefined ? undefined : { code: "INVALID_REQUEST", ...flaw }
+
+const unnamed = (name: string | undefined): Refusal | undefined =>
+  name === undefined ? { code: "INVALID_REQUEST", field: "name", reason: "must be given" } : undefined
+
+const flawedTime = (field: string, ms: number | undefined): Refusal | undefined =>
+  ms === undefined || (Number.isSafeInteger(ms) && ms >= 0)
+    ? undefined
+    : { code: "INVALID_REQUEST", field, reason: "must be a whole number of milliseconds, at least 0" }
+
+const checked = (refusal: Refusal | undefined, order: Order): Result.Result<Order, Refusal> =>
+  refusal === undefined ? Result.succeed(order) : Result.fail(refusal)
+
+// Field by field, so that what is added to a row some day is not shown before somebody thought of it.
+const keyOf = (row: ApiKeyRow, now: number): ApiKey => ({
+  tenant: row.tenant,
+  id: row.id,
+  prefix: row.prefix,
+  status: row.status === "ACTIVE" && now >= row.expiresAtMs ? "EXPIRED" : row.status,
+  name: row.name,
+  description: row.description,
+  permissions: row.permissions,
+  scopeFilter: row.scopeFilter,
+  metadata: row.metadata,
+  createdAtMs: row.createdAtMs,
+  expiresAtMs: row.expiresAtMs,
+  revokedAtMs: row.revokedAtMs,
+  revokedReason: row.revokedReason
+})
+
+const tenantOf = ({ profile, tenant }: TenantRow): Tenant | undefined =>
+  profile === undefined ? undefined : { tenant, ...profile }
+
+const budgetOf = (row: BudgetRow): Budget => {
+  const { createdAtMs, id, limits, metadata, overagePolicy, status, tenant, updatedAtMs } = row
+  return { id, tenant, status, limits, overagePolicy, metadata, createdAtMs, updatedAtMs, balance: balanceOf(row) }
+}
+
+const unavailable = (error: StoreError): Effect.Effect<never, AuthorityUnavailable> =>
+  Effect.fail(new AuthorityUnavailable({ reason: error.message, cause: error.cause }))
+
+const authenticate = (engine: Engine, peppers: ApiSecret.Peppers): Operations["authenticate"] =>
+  Effect.fnUntraced(function*(secret) {
+    // What has not even the form of a secret is looked up and compared like one, so that it takes as long.
+    const id = ApiSecret.idOf(secret) ?? ""
+    const row = yield* Effect.catch(engine.store.find("api_key", id), unavailable)
+    const key = row?._tag === "api_key" ? row : undefined
+    const isRight = ApiSecret.isRight(peppers, secret, key?.hash)
+    const { requestId, traceId } = yield* RequestContext
+    const no = (reason: string): Unauthorized =>
+      new Unauthorized({
+        reason,
+        ...(requestId === undefined ? undefined : { requestId }),
+        ...(traceId === undefined ? undefined : { traceId })
+      })
+    if (key === undefined || !isRight) return yield* Effect.fail(no("the key is not known"))
+    if (key.status === "REVOKED") return yield* Effect.fail(no("the key was revoked"))
+    if ((yield* Clock.currentTimeMillis) >= key.expiresAtMs) return yield* Effect.fail(no("the key has expired"))
+    return {
+      tenant: key.tenant,
+      actor: key.id,
+      keyId: key.id,
+      permissions: new Set(permissions.filter((permission) => key.permissions.includes(permission))),
+      scopeFilter: key.scopeFilter
+    }
+  })
+
+/**
+ * Makes the governance of a ledger. Fails with `InvalidRequest` when a pepper is shorter than 32 characters.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(
+  function*({ peppers }: Options): Effect.fn.Return<Operations, InvalidRequest, Ledger> {
+    const { engine } = yield* Ledger
+    if (peppers.some((pepper) => Redacted.value(pepper).length < ApiSecret.MIN_PEPPER_LENGTH)) {
+      return yield* Effect.fail(
+        new InvalidRequest({
+          field: "peppers",
+          reason: `each must have at least ${ApiSecret.MIN_PEPPER_LENGTH} characters`
+        })
+      )
+    }
+    return Governance.of({
+      asOperator: ({ actor, permissions }) => governing(engine, peppers, { actor, permissions }),
+      as: (principal) => governing(engine, peppers, { ...principal, actor: principal.actor ?? principal.tenant }),
+      authenticate: authenticate(engine, peppers)
+    })
+  }
+)
+
+/**
+ * The governance of the ledger around it. Fails with `InvalidRequest` when a pepper is shorter than 32 characters.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Governance, InvalidRequest, Ledger> =>
+  Layer.effect(Governance, make(options))
