@@ -178,6 +178,7 @@ export type Command =
     readonly change: Omit<Partial<ReferenceModel.PolicySeed>, "scopePattern">
   }
   | { readonly _tag: "DeletePolicy"; readonly tenant: number; readonly nth: number }
+  | { readonly _tag: "SetTenantStatus"; readonly tenant: number; readonly status: ReferenceModel.TenantStatus }
   /** Only ever lowers the limit. */
   | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
   | {
@@ -272,6 +273,7 @@ export interface Scenario {
  * - `policies`: commands that create, change and delete policies; without them the rules about policies are out of reach
  * - `defaults`: tenants that are registered, with defaults for leases, extensions and overage; without them the rules about
  *   those are out of reach
+ * - `statuses`: the command `SetTenantStatus`; without it, or without `defaults`, the rules about tenants are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  * - `prefix`: what the names of tenants begin with; nothing when not given. Scenarios with different ones can share a store
  *
@@ -283,6 +285,7 @@ export interface Options {
   readonly limits?: boolean
   readonly policies?: boolean
   readonly defaults?: boolean
+  readonly statuses?: boolean
   readonly windows?: boolean
   readonly maxExtensions?: number
   readonly prefix?: string
@@ -554,6 +557,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
     [options.policies === false ? 0 : 7, "CreatePolicy"],
     [options.policies === false ? 0 : 4, "UpdatePolicy"],
     [options.policies === false ? 0 : 5, "DeletePolicy"],
+    [options.statuses === false ? 0 : 4, "SetTenantStatus"],
     [options.windows === false ? 0 : 3, "SetLimits"],
     [options.windows === false ? 0 : 3, "Limits"],
     [4, "Balances"],
@@ -676,6 +680,12 @@ const commandOf = (draw: Draw, options: Options): Command => {
     }
     case "DeletePolicy":
       return { _tag: tag, tenant: asking.tenant, nth: draw(3) }
+    case "SetTenantStatus":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        status: oneOf(draw, [[6, "ACTIVE"], [3, "SUSPENDED"], [2, "CLOSED"]])
+      }
     case "SetLimits": {
       const limits = limitsOf(draw)
       return {
@@ -1161,6 +1171,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
     }
     const tenant = tenantAt(command.tenant)
     switch (command._tag) {
+      case "SetTenantStatus":
+        return [{ _tag: "SetTenantStatus", tenant, status: command.status }]
       case "CreatePolicy":
         return [{ _tag: "CreatePolicy", tenant, policy: command.policy }]
       case "UpdatePolicy":

@@ -18,16 +18,15 @@
  * @since 0.1.0
  */
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Ledger, LedgerStore, Window } from "effect-cycles"
+import { Amount, Governance, Ledger, LedgerStore, LedgerStoreMemory, Window } from "effect-cycles"
 import type { BudgetRow, PolicyRow } from "effect-cycles/ledger/Model"
-import { emptyTenant } from "effect-cycles/ledger/Model"
-import { View } from "effect-cycles/ledger/View"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Commands from "./Commands.ts"
 import * as ReferenceModel from "./ReferenceModel.ts"
 
@@ -87,34 +86,15 @@ const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.
 })
 
 /** Registers the tenants that have defaults. */
-const register = Effect.fnUntraced(
-  function*({ defaults }: Commands.Scenario): Effect.fn.Return<void, LedgerStore.StoreError, LedgerStore.LedgerStore> {
-    const store = yield* LedgerStore.LedgerStore
-    for (const { tenant, ...more } of defaults) {
-      yield* store.transact([tenant], (tx) => {
-        const view = new View()
-        view.putTenant({
-          ...emptyTenant(tenant),
-          profile: {
-            name: tenant,
-            status: "ACTIVE",
-            parent: undefined,
-            overagePolicy: more.overagePolicy,
-            defaultTtlMs: more.defaultTtlMs,
-            maxTtlMs: more.maxTtlMs,
-            maxExtensions: more.maxExtensions,
-            metadata: undefined,
-            createdAtMs: tx.now,
-            updatedAtMs: tx.now,
-            suspendedAtMs: undefined,
-            closedAtMs: undefined
-          }
-        })
-        return tx.write(view.writes())
-      })
-    }
-  }
-)
+const register = (
+  operator: Governance.Governing,
+  { defaults }: Commands.Scenario
+): Effect.Effect<void, Governance.GovernanceError> =>
+  Effect.forEach(
+    defaults,
+    ({ tenant, ...settings }) => operator.createTenant(tenant, { name: tenant, ...settings }),
+    { discard: true }
+  )
 
 const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>): ReadonlyArray<Ledger.LimitOptions> =>
   limits.map(({ amount, id, rollover, window }) => ({
@@ -127,6 +107,7 @@ const limitsOf = (unit: Amount.Unit, limits: ReadonlyArray<ReferenceModel.Limit>
 /** One operation of the model, asked of the real ledger. */
 const perform = (
   ledger: Ledger.Operations,
+  operator: Governance.Governing,
   operation: ReferenceModel.Operation
 ): Effect.Effect<ReferenceModel.Outcome> => {
   const authority: BudgetAuthority.Operations = ledger.as({ tenant: operation.tenant, balances: true })
@@ -172,6 +153,15 @@ const perform = (
           }),
           ({ balance }) => balance
         )
+      }
+      case "SetTenantStatus": {
+        const { status, tenant } = operation
+        const set = {
+          ACTIVE: operator.reactivateTenant,
+          SUSPENDED: operator.suspendTenant,
+          CLOSED: operator.closeTenant
+        }
+        return Effect.map(set[status](tenant), ({ status }) => ({ status }))
       }
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
@@ -242,24 +232,31 @@ class ScenarioClock implements Clock.Clock {
 /** More budgets than any scenario has. */
 const ALL = { after: undefined, limit: 1_000 }
 
-/** A store that waits for its gate, and shows what every transaction leaves of its tenants' budgets. */
-const watch = (
+/** A tenant no scenario has. A command of its keeps the lane busy until the others have gathered behind it. */
+const USHER = "usher"
+
+/** A store with one lane, that shows what every transaction leaves of its tenants' budgets. */
+const watch = Effect.fnUntraced(function*(
   store: LedgerStore.Operations,
   gate: Latch.Latch,
   left: Map<string, ReadonlyArray<BudgetRow>>
-): LedgerStore.Operations => ({
-  ...store,
-  transact: (tenants, body) =>
-    Effect.andThen(
-      gate.await,
-      store.transact(tenants, (tx) =>
-        Effect.tap(body(tx), () =>
-          Effect.forEach(
-            tenants,
-            (tenant) => Effect.map(tx.budgets(tenant, {}, ALL), (rows) => left.set(tenant, rows)),
-            { discard: true }
-          )))
-    )
+): Effect.fn.Return<LedgerStore.Operations> {
+  const aside = yield* LedgerStoreMemory.make
+  return {
+    ...store,
+    lanes: 1,
+    laneOf: () => 0,
+    transact: (tenants, body) =>
+      tenants[0] === USHER
+        ? Effect.andThen(gate.await, aside.transact(tenants, body))
+        : store.transact(tenants, (tx) =>
+          Effect.tap(body(tx), () =>
+            Effect.forEach(
+              tenants,
+              (tenant) => Effect.map(tx.budgets(tenant, {}, ALL), (rows) => left.set(tenant, rows)),
+              { discard: true }
+            )))
+  }
 })
 
 const FIGURES = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "capped", "status"] as const
@@ -310,32 +307,34 @@ export const run = Effect.fnUntraced(function*<E>(
   scenario: Commands.Scenario,
   store: Layer.Layer<LedgerStore.LedgerStore, E>,
   options: Options = {}
-): Effect.fn.Return<Run, E | Ledger.BudgetError | LedgerStore.StoreError> {
+): Effect.fn.Return<Run, E | Ledger.BudgetError | Governance.GovernanceError> {
   const { atOnce = 1, restarts = 0 } = options
   const clock = new ScenarioClock(yield* Clock.Clock)
-  const gate = Latch.makeUnsafe(true)
+  const gate = Latch.makeUnsafe(false)
   const left = new Map<string, ReadonlyArray<BudgetRow>>()
   const driver = Commands.makeDriver(scenario)
   const entries: Array<Commands.Entry> = []
 
   /** Sends steps of one time, and compares what came of them. */
   const take = Effect.fnUntraced(function*(
-    ledger: Ledger.Operations,
+    { ledger, operator }: { readonly ledger: Ledger.Operations; readonly operator: Governance.Governing },
     steps: ReadonlyArray<Commands.Step>
   ): Effect.fn.Return<object | undefined> {
     clock.now = steps[0]?.now ?? clock.now
     left.clear()
     let outcomes: ReadonlyArray<ReferenceModel.Outcome>
-    if (steps.length === 1) outcomes = yield* Effect.forEach(steps, ({ operation }) => perform(ledger, operation))
-    else {
-      // The first one is held up, and the others gather behind it.
+    if (steps.length === 1) {
+      outcomes = yield* Effect.forEach(steps, ({ operation }) => perform(ledger, operator, operation))
+    } else {
       gate.closeUnsafe()
+      const usher = yield* Effect.forkChild(Effect.exit(ledger.verify(USHER)), { startImmediately: true })
       const fibers = yield* Effect.forEach(
         steps,
-        ({ operation }) => Effect.forkChild(perform(ledger, operation), { startImmediately: true })
+        ({ operation }) => Effect.forkChild(perform(ledger, operator, operation), { startImmediately: true })
       )
       gate.openUnsafe()
       outcomes = yield* Effect.forEach(fibers, (fiber) => Fiber.join(fiber))
+      yield* Fiber.join(usher)
     }
     for (const [i, step] of steps.entries()) {
       const outcome = outcomes[i]!
@@ -359,14 +358,12 @@ export const run = Effect.fnUntraced(function*<E>(
   const part = Effect.fnUntraced(function*(
     commands: ReadonlyArray<Commands.Command>,
     isFirst: boolean
-  ): Effect.fn.Return<
-    object | undefined,
-    Ledger.BudgetError | LedgerStore.StoreError,
-    Ledger.Ledger | LedgerStore.LedgerStore
-  > {
+  ): Effect.fn.Return<object | undefined, Ledger.BudgetError | Governance.GovernanceError, Ledger.Ledger> {
     const ledger = yield* Ledger.Ledger
+    const governance = yield* Governance.make({ peppers: [Redacted.make("a pepper that has signed nothing yet")] })
+    const operator = governance.asOperator({ actor: "operator" })
     if (isFirst) {
-      yield* register(scenario)
+      yield* register(operator, scenario)
       for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
         yield* ledger.createBudget(tenant, {
           scope,
@@ -381,7 +378,7 @@ export const run = Effect.fnUntraced(function*<E>(
     const flush = Effect.suspend(() => {
       const steps = waiting
       waiting = []
-      return steps.length === 0 ? Effect.undefined : take(ledger, steps)
+      return steps.length === 0 ? Effect.undefined : take({ ledger, operator }, steps)
     })
     for (const command of commands) {
       // These mean something only once it is known what came of those before.
@@ -412,11 +409,11 @@ export const run = Effect.fnUntraced(function*<E>(
 
   const watched = Layer.effect(
     LedgerStore.LedgerStore,
-    Effect.map(LedgerStore.LedgerStore, (own) => watch(own, gate, left))
+    Effect.flatMap(LedgerStore.LedgerStore, (own) => watch(own, gate, left))
   ).pipe(Layer.provide(store))
   // The sweeper stays out of the way: what it does, a transaction does before it answers.
   const ledger = Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
-    Layer.provideMerge(watched),
+    Layer.provide(watched),
     Layer.fresh
   )
   for (const [i, commands] of partsOf(scenario, restarts).entries()) {

@@ -205,7 +205,7 @@ const entryRow = (tenant: string, number: number, over?: Partial<Entry>): Entry 
   eventId: EventId.make("e-1"),
   action: { kind: "llm.completion", name: "gpt-4o" },
   metrics: { latencyMs: 5 },
-  reason: undefined,
+  reason: "why",
   requestId: "request",
   traceId: undefined,
   changes: [{ before: figuresOf(tenant, number - 1, 0n), after: figuresOf(tenant, number, 7n) }],

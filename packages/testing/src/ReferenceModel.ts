@@ -74,6 +74,12 @@ import type { Subject } from "effect-cycles/protocol/Subject"
 export type BudgetStatus = "ACTIVE" | "FROZEN" | "CLOSED"
 
 /**
+ * @category models
+ * @since 0.1.0
+ */
+export type TenantStatus = "ACTIVE" | "SUSPENDED" | "CLOSED"
+
+/**
  * The stretch of time a limit counts in: the day, week (from Monday) or month of a time zone, or the milliseconds just past.
  *
  * @category models
@@ -275,6 +281,8 @@ export interface State {
   readonly records: Array<IdempotencyRecord>
   readonly policies: Array<Policy>
   readonly defaults: ReadonlyArray<TenantDefaults>
+  /** Of the registered tenants that are not ACTIVE. */
+  readonly statuses: Map<string, TenantStatus>
   /** What policies have counted: holds by minute and by run. */
   readonly counts: Map<string, number>
   readonly uses: Array<Use>
@@ -357,6 +365,7 @@ export type Operation =
     readonly change: Omit<Partial<PolicySeed>, "scopePattern">
   }
   | { readonly _tag: "DeletePolicy"; readonly tenant: string; readonly id: string }
+  | { readonly _tag: "SetTenantStatus"; readonly tenant: string; readonly status: TenantStatus }
   | {
     readonly _tag: "SetLimits"
     readonly tenant: string
@@ -435,6 +444,7 @@ export type Reply =
   | EventReply
   | Balance
   | PolicyReply
+  | { readonly status: TenantStatus }
   | BalancesPage
   | ReservationRecord
   | ReservationsPage
@@ -690,6 +700,17 @@ export const rules = [
   "rollover-is-capped",
   "new-limits-carry-nothing",
   "changed-limits-keep-counting",
+  // tenants
+  "suspended-tenant-takes-no-holds",
+  "suspended-tenant-settles",
+  "suspended-tenant-is-a-denial-when-asking",
+  "closed-tenant-takes-nothing",
+  "closed-tenant-is-a-denial-when-asking",
+  "closed-tenant-before-state",
+  "replay-before-tenant-status",
+  "closing-returns-holds",
+  "closing-returns-what-limits-held",
+  "closing-is-for-good",
   // reading
   "expired-is-gone",
   "newest-first",
@@ -1184,6 +1205,50 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     return { ...reply, remainingTtlMs: ended ? 0 : Math.max(0, reply.expiresAtMs - now) }
   }
 
+  // -- tenants: ERROR SEMANTICS, closed owning tenant; governance, CASCADE SEMANTICS -------------------------------------
+
+  const mustBeOpen = (state: State, tenant: string): void => {
+    if (state.statuses.get(tenant) === "CLOSED" && holds("closed-tenant-takes-nothing")) {
+      refuse("TenantClosed", {}, "TENANT_CLOSED")
+    }
+  }
+
+  /** A suspended tenant gets nothing new. */
+  const mustTakeHolds = (state: State, tenant: string): void => {
+    mustBeOpen(state, tenant)
+    if (state.statuses.get(tenant) === "SUSPENDED" && holds("suspended-tenant-takes-no-holds")) {
+      refuse("Forbidden", {}, "TENANT_SUSPENDED")
+    }
+  }
+
+  /** What it has it can settle: an open tenant is enough. */
+  const mustSettle = (state: State, tenant: string): void =>
+    holds("suspended-tenant-settles") ? mustBeOpen(state, tenant) : mustTakeHolds(state, tenant)
+
+  const setTenantStatus = (
+    state: State,
+    tenant: string,
+    status: TenantStatus,
+    now: number
+  ): { readonly status: TenantStatus } => {
+    if (!state.defaults.some((defaults) => defaults.tenant === tenant)) refuse("NotFound")
+    const before = state.statuses.get(tenant) ?? "ACTIVE"
+    if (before === status) return { status }
+    if (before === "CLOSED" && holds("closing-is-for-good")) refuse("TenantClosed")
+    state.statuses.set(tenant, status)
+    if (status === "CLOSED") {
+      for (const r of state.reservations) {
+        if (r.tenant !== tenant || r.status !== "ACTIVE" || !holds("closing-returns-holds")) continue
+        write(r.budgets.map((budget) => ({ budget, reserved: -r.estimate.amount })))
+        if (holds("closing-returns-what-limits-held")) settleUses(r, 0n, now)
+        r.status = "RELEASED"
+        r.finalizedAtMs = now
+      }
+      for (const b of state.budgets) if (b.tenant === tenant) b.status = "CLOSED"
+    }
+    return { status }
+  }
+
   // -- expiry ----------------------------------------------------------------------------------------------------------
 
   /** What is due in the tenant is expired before anything is decided. The last millisecond of the grace still counts. */
@@ -1374,6 +1439,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
 
   /** Policies speak before budgets. */
   const grant = (state: State, hold: Hold): Grant => {
+    mustTakeHolds(state, hold.tenant)
     if (!holds("policy-before-budgets")) admit(state, hold.scopes, hold.estimate, hold.now)
     const terms = termsOf(state, hold)
     return { ...terms, budgets: admit(state, hold.scopes, hold.estimate, hold.now) }
@@ -1427,6 +1493,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (error === "UnitMismatch" && !holds("unit-mismatch-is-no-denial")) return { reasonCode: "BUDGET_NOT_FOUND" }
       if (error === "BudgetNotFound" && !holds("not-found-is-a-denial-when-asking")) throw refusal
       if (error === "RateLimited" && !holds("rate-is-no-denial")) return { reasonCode: "LIMIT_EXCEEDED" }
+      if (reasonCode === "TENANT_CLOSED" && !holds("closed-tenant-is-a-denial-when-asking")) throw refusal
+      if (reasonCode === "TENANT_SUSPENDED" && !holds("suspended-tenant-is-a-denial-when-asking")) throw refusal
       if (reasonCode === undefined) throw refusal
       return retryAfterMs === undefined ? { reasonCode } : { reasonCode, retryAfterMs }
     }
@@ -1608,9 +1676,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     check(int64(request.actual.amount))
     const r = ownReservation(state, tenant, id)
     if (!holds("replay-before-state")) mustBeActive(r)
+    if (!holds("replay-before-tenant-status")) mustSettle(state, tenant)
     const payload = payloadById(id, request)
     return once(state, spaceOf(tenant, "commit"), request.idempotencyKey, payload, (): CommitReply => {
+      if (holds("closed-tenant-before-state")) mustSettle(state, tenant)
       mustBeActive(r)
+      mustSettle(state, tenant)
       if (request.actual.unit !== r.estimate.unit && holds("commit-in-reserved-unit")) refuse("UnitMismatch")
       mustBeInGrace(r, now)
       const e = r.estimate.amount
@@ -1651,9 +1722,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     check((request.reason ?? "").length <= 256)
     const r = ownReservation(state, tenant, id)
     if (!holds("replay-before-state")) mustBeActive(r)
+    if (!holds("replay-before-tenant-status")) mustSettle(state, tenant)
     const payload = payloadById(id, request)
     return once(state, spaceOf(tenant, "release"), request.idempotencyKey, payload, (): ReleaseReply => {
+      if (holds("closed-tenant-before-state")) mustSettle(state, tenant)
       mustBeActive(r)
+      mustSettle(state, tenant)
       mustBeInGrace(r, now)
       const all = holds("release-returns-all") ? r.budgets : r.budgets.slice(-1)
       write(all.map((budget) => ({ budget, reserved: -r.estimate.amount })))
@@ -1678,13 +1752,16 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     check(between(request.extendByMs, 1, 86_400_000))
     const r = ownReservation(state, tenant, id)
     if (!holds("replay-before-state")) mustBeActive(r)
+    if (!holds("replay-before-tenant-status")) mustSettle(state, tenant)
     return once(
       state,
       spaceOf(tenant, "extend"),
       request.idempotencyKey,
       payloadById(id, request),
       (): ExtendReply => {
+        if (holds("closed-tenant-before-state")) mustSettle(state, tenant)
         mustBeActive(r)
+        mustSettle(state, tenant)
         // The grace is for settling, not for extending; the last millisecond of the lease still counts.
         const end = r.expiresAtMs + (holds("extend-not-in-grace") ? 0 : r.graceMs)
         if (holds("extend-includes-the-last-millisecond") ? now > end : now >= end) refuse("ReservationExpired")
@@ -1718,6 +1795,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     const scopes = scopesOf(subjectOf(tenant, request.subject))
     const payload = payloadOf(request, { overagePolicy: "ALLOW_IF_AVAILABLE" })
     return once(state, spaceOf(tenant, "event"), request.idempotencyKey, payload, (): EventReply => {
+      mustTakeHolds(state, tenant)
       const { amount: a, unit } = request.actual
       const applies = policyOf(state, tenant, scopes, now)
       if (applies !== undefined && !holds("kinds-do-not-concern-events")) checkKind(applies, request.action)
@@ -1759,12 +1837,20 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     return state.budgets.find((b) => b.scope === scope && b.unit === unit) ?? refuse("BudgetNotFound", { scope, unit })
   }
 
+  /** To change it: a closed tenant's takes no change, even if there is none. */
+  const ownOpenBudget = (state: State, tenant: string, scope: string, unit: Unit): Budget => {
+    if (scope.split("/")[0] === `tenant:${tenant}`) mustBeOpen(state, tenant)
+    return ownBudget(state, tenant, scope, unit)
+  }
+
   const fund = (state: State, tenant: string, scope: string, unit: Unit, request: FundRequest): Balance => {
     checkKey(request.idempotencyKey)
     check(int64(request.amount) && int64(request.spent ?? 0n))
-    const b = ownBudget(state, tenant, scope, unit)
+    const isThere = state.budgets.some((b) => b.scope === scope && b.unit === unit)
+    const b = (isThere ? ownBudget : ownOpenBudget)(state, tenant, scope, unit)
     const space = spaceOf(tenant, holds("fund-keys-per-budget") ? `fund ${scope} ${unit}` : "fund")
     return once(state, space, request.idempotencyKey, request, () => {
+      mustBeOpen(state, tenant)
       const { amount: x, operation } = request
       if (b.status === "FROZEN" && holds("frozen-blocks-funding")) refuse("BudgetFrozen", { scope, unit })
       if (b.status === "CLOSED") refuse("BudgetClosed", { scope, unit })
@@ -1806,7 +1892,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   const setStatus = (state: State, tenant: string, scope: string, unit: Unit, status: BudgetStatus): Balance => {
-    const b = ownBudget(state, tenant, scope, unit)
+    const b = ownOpenBudget(state, tenant, scope, unit)
     b.status = status
     return balanceOf(b)
   }
@@ -1819,7 +1905,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     limits: ReadonlyArray<Limit>,
     now: number
   ): Balance => {
-    const b = ownBudget(state, tenant, scope, unit)
+    const b = ownOpenBudget(state, tenant, scope, unit)
     if (b.status === "CLOSED") refuse("BudgetClosed", { scope, unit })
     putLimits(state, b, b.limits, limits, now)
     return balanceOf(b)
@@ -1828,7 +1914,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   /** PATCH budgets: the limit itself; what follows from it for debt is in `isOverLimit`. */
   const setLimit = (state: State, tenant: string, scope: string, unit: Unit, overdraftLimit: bigint): Balance => {
     check(int64(overdraftLimit))
-    const b = ownBudget(state, tenant, scope, unit)
+    const b = ownOpenBudget(state, tenant, scope, unit)
     b.overdraftLimit = overdraftLimit
     return balanceOf(b)
   }
@@ -1849,6 +1935,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     if (segments.some((s) => s.startsWith("tenant:") && s !== "tenant:*" && s !== `tenant:${policy.tenant}`)) {
       refuse("Forbidden")
     }
+    mustBeOpen(state, policy.tenant)
     const others = state.policies.filter((other) => other.tenant === policy.tenant && other.id !== policy.id)
     if (holds("policy-name-once")) check(others.every(({ name }) => name !== policy.name))
   }
@@ -1873,6 +1960,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   const updatePolicy = (state: State, tenant: string, id: string, change: Partial<PolicySeed>): PolicyReply => {
+    mustBeOpen(state, tenant)
     const at = ownPolicy(state, tenant, id)
     const policy = { ...state.policies[at]!, ...change }
     checkPolicy(state, policy)
@@ -1881,6 +1969,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   const deletePolicy = (state: State, tenant: string, id: string): PolicyReply => {
+    mustBeOpen(state, tenant)
     const [policy] = state.policies.splice(ownPolicy(state, tenant, id), 1)
     return policyReplyOf(policy!)
   }
@@ -1988,6 +2077,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         return updatePolicy(state, op.tenant, op.id, op.change)
       case "DeletePolicy":
         return deletePolicy(state, op.tenant, op.id)
+      case "SetTenantStatus":
+        return setTenantStatus(state, op.tenant, op.status, now)
       case "SetLimits":
         return setLimits(state, op.tenant, op.scope, op.unit, op.limits, now)
       case "Limits":
@@ -2018,6 +2109,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         records: [],
         policies: [],
         defaults,
+        statuses: new Map(),
         counts: new Map(),
         uses: [],
         beginnings: []

@@ -182,7 +182,7 @@ export class Ledger extends Context.Service<Ledger, Operations>()("effect-cycles
 
 interface Submission {
   readonly command: Command
-  /** What is to be read in the same transaction, or changed by what is read. */
+  /** What is to be read in the same transaction, or changed by what is read; not where the command is refused. */
   readonly body?: Reader<unknown> | undefined
   /** Whether the body changes the view; it runs before everything is written then, otherwise after. */
   readonly changes?: boolean | undefined
@@ -330,7 +330,7 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const list: Engine["list"] = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
+    const list = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
       Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, body, changes }), (reading) => {
         switch (reading._tag) {
           case "Read":

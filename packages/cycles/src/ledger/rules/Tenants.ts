@@ -50,11 +50,6 @@ const settled = (before: TenantProfile, settings: TenantSettings): TenantProfile
   metadata: settings.metadata ?? before.metadata
 })
 
-const flawedTtl = ({ defaultTtlMs, maxTtlMs }: TenantProfile): Refusal | undefined =>
-  defaultTtlMs !== undefined && maxTtlMs !== undefined && defaultTtlMs > maxTtlMs
-    ? { code: "INVALID_REQUEST", field: "defaultTtlMs", reason: `must not be above maxTtlMs, which is ${maxTtlMs}` }
-    : undefined
-
 const unregistered = (tenant: string): Verdict =>
   refused({ code: "NOT_FOUND", reason: `there is no tenant ${tenant}; register it first` })
 
@@ -105,8 +100,6 @@ export const decideCreateTenant = (
     suspendedAtMs: undefined,
     closedAtMs: undefined
   }, order.settings)
-  const flaw = flawedTtl(profile)
-  if (flaw !== undefined) return refused(flaw)
   const event: Happening = { type: "tenant.created", details: { tenant_id: tenant, new_status: "ACTIVE" } }
   return answered(profile, [{ kind: undefined, budgets: [], profile, events: [event] }])
 }
@@ -126,8 +119,6 @@ export const decideUpdateTenant = (
   const parent = flawedParent(view, tenant, order.settings.parent)
   if (parent !== undefined) return refused(parent)
   const profile = { ...settled(before, order.settings), updatedAtMs: now }
-  const flaw = flawedTtl(profile)
-  if (flaw !== undefined) return refused(flaw)
   const fields = (["name", "parent", ...settings, "metadata"] as const).filter((name) => profile[name] !== before[name])
   const event: Happening = {
     type: settings.some((name) => fields.includes(name)) ? "tenant.settings_changed" : "tenant.updated",
