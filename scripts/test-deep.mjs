@@ -1,5 +1,5 @@
 // `npm run test:deep [-- NAME…]`: ten thousand command sequences over the reference model and each store, or the stores of the named
-// packages only. This is `npm test` of the same files with more sequences, in as many processes as there are cores.
+// packages only. This is `npm test` of the same files with more sequences, in two processes.
 //
 // CYCLES_SEQUENCES says how many. CYCLES_SEED, as a failure prints it, runs one sequence alone.
 import { spawnSync } from "node:child_process"
@@ -26,8 +26,8 @@ const { status } = spawnSync(
   [
     `${repository}node_modules/vitest/vitest.mjs`,
     ...["run", "--config", "vitest.workspace.ts"],
-    ...(asked.length === 0 ? Object.keys(files) : asked).map((name) => files[name]),
-    ...["--testNamePattern", "seeded command sequences"]
+    ...["--maxWorkers", "2"],
+    ...(asked.length === 0 ? Object.keys(files) : asked).map((name) => files[name])
   ],
   { cwd: repository, stdio: "inherit", env: { CYCLES_SEQUENCES: "10000", ...process.env } }
 )
