@@ -63,7 +63,7 @@ const program = Effect.gen(function*() {
   // … or forbid e-mail as a kind of action, whatever points there are.
   yield* ledger.createPolicy("acme", {
     name: "no e-mail to customers",
-    scopePattern: "agent:*/*",
+    scopePattern: "agent:support-bot",
     deniedActionKinds: ["message.email"]
   })
   yield* Effect.forEach(email, act)

@@ -28,5 +28,9 @@ if (built.status !== 0) {
   process.exit(1)
 }
 
-const run = spawnSync(process.execPath, [`${root}${folder}/dist/${name}.js`, ...args], { cwd: root, stdio: "inherit" })
+// A project that also compiles a file from beside its folder keeps the folder's name under dist.
+const program = [`${folder}/dist/${folder}/${name}.js`, `${folder}/dist/${name}.js`].find((file) =>
+  existsSync(`${root}${file}`)
+)
+const run = spawnSync(process.execPath, [`${root}${program}`, ...args], { cwd: root, stdio: "inherit" })
 process.exit(run.status ?? 1)

@@ -94,11 +94,17 @@ export const ratio = (of: string, to: string): Case =>
 const readable = (figure: number): string =>
   figure.toLocaleString("en", { maximumFractionDigits: Math.abs(figure) < 100 ? 2 : 0 })
 
-export const main = async (name: string, cases: () => ReadonlyArray<Case>, rounds = ROUNDS): Promise<void> => {
+export const main = async (
+  name: string,
+  cases: () => ReadonlyArray<Case>,
+  rounds = ROUNDS,
+  warmUpRounds = 1
+): Promise<void> => {
   const all = cases()
   const figures = new Map(all.map((one) => [one.name, new Array<number>()]))
-  // One round warms the code up and does not count; then every round runs every case, so that a noisy moment hits them all.
-  for (let round = 0; round <= rounds; round++) {
+  // The first round warms the code up and does not count, where cases do not warm themselves; then every round runs every case,
+  // so that a noisy moment hits them all.
+  for (let round = 1 - warmUpRounds; round <= rounds; round++) {
     const latest = new Map<string, number>()
     for (const one of all) {
       const figure = await one.run((of) => latest.get(of) ?? NaN)
@@ -111,7 +117,7 @@ export const main = async (name: string, cases: () => ReadonlyArray<Case>, round
     return {
       name: one.name,
       unit: one.unit,
-      median: sorted[Math.floor(sorted.length / 2)]!,
+      median: (sorted[Math.floor(sorted.length / 2)]! + sorted[Math.floor((sorted.length - 1) / 2)]!) / 2,
       min: sorted[0]!,
       max: sorted[sorted.length - 1]!,
       runs: sorted.length

@@ -1,11 +1,11 @@
 /** Callers in a closed loop: each reserves, commits, and begins again. What came of it in lifecycles, latencies and transactions. */
 import { Action, Amount, Ledger, LedgerStore } from "effect-cycles"
+import type { Writes } from "effect-cycles/ledger/View"
 import type { Operations as AuthorityOperations } from "effect-cycles/protocol/BudgetAuthority"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import type { Subject } from "effect-cycles/protocol/Subject"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { monitorEventLoopDelay } from "node:perf_hooks"
 
 export interface Load {
   readonly callers: number
@@ -15,6 +15,8 @@ export interface Load {
   readonly batchLimit?: number
   readonly warmUpMs?: number
   readonly measureMs?: number
+  /** For how long, after it was measured, the load goes on while what it writes is recorded. */
+  readonly recordMs?: number
 }
 
 export interface Outcome {
@@ -26,11 +28,26 @@ export interface Outcome {
   readonly transactions: number
   /** The longest time the event loop did not turn. */
   readonly stallMs: number
+  /** The most processor time between two turns of the event loop: what of a stall is not the disk's or the machine's doing. */
+  readonly turnMs: number
+  /** Time on a processor of this process, a lifecycle. */
+  readonly cpuUs: number
+  /** Every operation there was, measured or not. */
+  readonly operations: number
+  /** What was written while it was recorded, a transaction each. */
+  readonly recorded: ReadonlyArray<Writes>
+}
+
+/** What is seen of a store from outside. */
+export interface Watch {
+  transactions: number
+  /** Where what is written is recorded, if it is. */
+  recorded: Array<Writes> | undefined
 }
 
 const levels = ["tenant", "workspace", "app", "workflow", "agent", "toolset"] as const
 
-const subjectOf = (tenant: string, scopes: number): Subject =>
+export const subjectOf = (tenant: string, scopes: number): Subject =>
   Object.fromEntries(levels.slice(0, scopes).map((level) => [level, level === "tenant" ? tenant : "x"]))
 
 const scopesOf = (tenant: string, scopes: number): ReadonlyArray<string> =>
@@ -46,7 +63,7 @@ const actual = Amount.tokens(420)
 let keys = 0
 const nextKey = (): IdempotencyKey => IdempotencyKey.make(`bench-${process.pid}-${keys++}`)
 
-const lifecycle = (authority: AuthorityOperations, subject: Subject, timed: (ms: number) => void) =>
+export const lifecycle = (authority: AuthorityOperations, subject: Subject, timed: (ms: number) => void) =>
   Effect.gen(function*() {
     const start = performance.now()
     const { reservationId } = yield* authority.reserve({ idempotencyKey: nextKey(), subject, action, estimate })
@@ -72,27 +89,89 @@ export const open = (ledger: Ledger.Operations, load: Load) =>
     { discard: true, concurrency: 64 }
   )
 
+interface Loop {
+  readonly stallMs: number
+  readonly turnMs: number
+}
+
+const cpuMs = (): number => {
+  const { system, user } = process.cpuUsage()
+  return (user + system) / 1e3
+}
+
+/** How long the event loop stood still at most, until it is asked. */
+const watchLoop = (): () => Loop => {
+  let stallMs = 0
+  let turnMs = 0
+  let last = performance.now()
+  let lastCpu = cpuMs()
+  const look = (): void => {
+    const now = performance.now()
+    const cpu = cpuMs()
+    stallMs = Math.max(stallMs, now - last)
+    turnMs = Math.max(turnMs, cpu - lastCpu)
+    last = now
+    lastCpu = cpu
+  }
+  const timer = setInterval(look, 1)
+  return () => {
+    clearInterval(timer)
+    look()
+    return { stallMs, turnMs }
+  }
+}
+
+/** The longest stall of a loop that is busy for a millisecond at a time: that of the machine. */
+export const machineStall = (ms: number): Promise<number> =>
+  new Promise((resolve) => {
+    const ended = watchLoop()
+    const end = performance.now() + ms
+    const turn = (): void => {
+      const until = performance.now() + 1
+      while (performance.now() < until);
+      if (until < end) setImmediate(turn)
+      else resolve(ended().stallMs)
+    }
+    turn()
+  })
+
 /** Puts a load on a ledger whose budgets are open. */
-export const put = (ledger: Ledger.Operations, load: Load, transactions: () => number) =>
+export const put = (ledger: Ledger.Operations, load: Load, watch: Watch) =>
   Effect.gen(function*() {
-    const warmUpMs = load.warmUpMs ?? 300
-    const measureMs = load.measureMs ?? 1_200
+    const measureMs = load.measureMs ?? 600
     const latencies: Array<number> = []
-    const start = performance.now()
-    const from = start + warmUpMs
+    const from = performance.now() + (load.warmUpMs ?? 200)
     const to = from + measureMs
+    const end = to + (load.recordMs ?? 0)
+    const recorded: Array<Writes> = []
+    let operations = 0
     let before = 0
     let after = 0
-    const loop = monitorEventLoopDelay({ resolution: 1 })
+    let loop: Loop = { stallMs: 0, turnMs: 0 }
+    let watched = () => loop
+    let cpu = process.cpuUsage()
+    let cpuUs = 0
+    let isOver = false
     const timed = (ms: number): void => {
       const now = performance.now()
-      if (now < from || now > to) return
+      operations++
+      if (now < from) return
+      if (now > to) {
+        if (isOver) return
+        isOver = true
+        loop = watched()
+        const used = process.cpuUsage(cpu)
+        cpuUs = used.user + used.system
+        if (load.recordMs !== undefined) watch.recorded = recorded
+        return
+      }
       if (latencies.length === 0) {
-        before = transactions()
-        loop.enable()
+        before = watch.transactions
+        cpu = process.cpuUsage()
+        watched = watchLoop()
       }
       latencies.push(ms)
-      after = transactions()
+      after = watch.transactions
     }
     yield* Effect.forEach(
       Array.from({ length: load.callers }, (_, i) => `tenant-${i % load.tenants}`),
@@ -100,49 +179,70 @@ export const put = (ledger: Ledger.Operations, load: Load, transactions: () => n
         const authority = ledger.as({ tenant })
         const subject = subjectOf(tenant, load.scopes)
         return Effect.whileLoop({
-          while: () => performance.now() < to + 20,
+          while: () => performance.now() < end + 5,
           body: () => lifecycle(authority, subject, timed),
           step: () => undefined
         })
       },
       { concurrency: "unbounded", discard: true }
     )
-    loop.disable()
-    const operations = latencies.length
+    watch.recorded = undefined
+    const count = latencies.length
     latencies.sort((a, b) => a - b)
     const outcome: Outcome = {
-      lifecycles: operations / 2,
-      perSecond: operations / 2 / measureMs * 1e3,
+      lifecycles: count / 2,
+      perSecond: count / 2 / measureMs * 1e3,
       p50Ms: percentile(latencies, 0.5),
       p99Ms: percentile(latencies, 0.99),
-      transactions: (after - before) / operations,
-      stallMs: loop.max / 1e6
+      transactions: (after - before) / count,
+      ...loop,
+      cpuUs: cpuUs / count * 2,
+      operations,
+      recorded
     }
     return outcome
   })
 
-/** A store that counts the transactions it runs. */
-const counted = Effect.map(LedgerStore.LedgerStore, (store) => {
-  let count = 0
-  const counting: LedgerStore.Operations = {
+/** A store that can be watched. */
+const watched = Effect.map(LedgerStore.LedgerStore, (store) => {
+  const watch: Watch = { transactions: 0, recorded: undefined }
+  const operations: LedgerStore.Operations = {
     ...store,
     transact: (tenants, body) =>
       Effect.suspend(() => {
-        count++
-        return store.transact(tenants, body)
+        watch.transactions++
+        const { recorded } = watch
+        if (recorded === undefined) return store.transact(tenants, body)
+        return store.transact(tenants, (tx) =>
+          body({
+            ...tx,
+            write: (writes) => {
+              recorded.push(writes)
+              return tx.write(writes)
+            }
+          }))
       })
   }
-  return { store: counting, count: () => count }
+  return { store: operations, watch }
 })
 
-/** A load on a fresh ledger over a fresh store. */
-export const run = <E>(store: Layer.Layer<LedgerStore.LedgerStore, E>, load: Load): Promise<Outcome> =>
+/** Opens a ledger on a store, its budgets with it, and does something with it. */
+export const withLedger = <A, E, E2>(
+  store: Layer.Layer<LedgerStore.LedgerStore, E>,
+  load: Load,
+  use: (ledger: Ledger.Operations, watch: Watch, store: LedgerStore.Operations) => Effect.Effect<A, E2>,
+  isOpen = false
+): Promise<A> =>
   Effect.runPromise(
     Effect.scoped(Effect.gen(function*() {
-      const { count, store } = yield* counted
+      const { store, watch } = yield* watched
       const options = load.batchLimit === undefined ? undefined : { batchLimit: load.batchLimit }
       const ledger = yield* Effect.provideService(Ledger.make(options), LedgerStore.LedgerStore, store)
-      yield* open(ledger, load)
-      return yield* put(ledger, load, count)
+      if (!isOpen) yield* open(ledger, load)
+      return yield* use(ledger, watch, store)
     })).pipe(Effect.provide(Layer.fresh(store)))
   )
+
+/** A load on a fresh ledger. */
+export const run = <E>(store: Layer.Layer<LedgerStore.LedgerStore, E>, load: Load): Promise<Outcome> =>
+  withLedger(store, load, (ledger, watch) => put(ledger, load, watch))

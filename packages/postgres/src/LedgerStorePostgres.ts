@@ -14,7 +14,7 @@
  * import { LedgerStorePostgres } from "@effect-cycles/postgres"
  *
  * const ledger = Ledger.layer().pipe(
- *   Layer.provide(LedgerStorePostgres.layerConfig({ url: Config.redacted("DATABASE_URL") }))
+ *   Layer.provide(LedgerStorePostgres.layerConfig({ url: Config.Redacted("DATABASE_URL") }))
  * )
  *
  * console.log(Layer.isLayer(ledger)) // => true
@@ -468,7 +468,7 @@ export const layer = (options: Options): Layer.Layer<LedgerStore, PostgresError>
  * import { Config, Layer } from "effect"
  * import { LedgerStorePostgres } from "@effect-cycles/postgres"
  *
- * const store = LedgerStorePostgres.layerConfig({ url: Config.redacted("DATABASE_URL") })
+ * const store = LedgerStorePostgres.layerConfig({ url: Config.Redacted("DATABASE_URL") })
  *
  * console.log(Layer.isLayer(store)) // => true
  * ```

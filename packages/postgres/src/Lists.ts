@@ -49,6 +49,9 @@ export const budgets = (schema: string, tenant: string, query: BalancesQuery, pa
   }
 }
 
+/** With more paths than this, a tenant's reservations are looked through in the order of their list. */
+const MANY_PATHS = 1_000
+
 const endedStatuses = ["COMMITTED", "EXPIRED", "RELEASED"] satisfies ReadonlyArray<ReservationStatus>
 
 type SortBy = NonNullable<ReservationsQuery["sortBy"]>
@@ -99,8 +102,9 @@ export const reservations = (
     }
 
   const own = text.key(tenant)
+  const inPath = segments(text, tenant, query)
   const filters = [
-    ...segments(text, tenant, query),
+    ...inPath,
     ...between(text, "created_at", query.createdFromMs, query.createdToMs),
     ...between(text, "expires_at", query.expiresFromMs, query.expiresToMs)
   ]
@@ -121,7 +125,7 @@ export const reservations = (
       : byId
       ? `${id} ${descending ? "<" : ">"} ${after.id}`
       : descending
-      ? `(${value} < ${after.value} OR (${value} = ${after.value} AND ${id} > ${after.id}))`
+      ? `${value} <= ${after.value} AND (${value} < ${after.value} OR ${id} > ${after.id})`
       : `(${value}, ${id}) > (${after.value}, ${after.id})`
 
   const parts: Array<string> = []
@@ -159,11 +163,11 @@ export const reservations = (
           `SELECT ${all} FROM ${ended} WHERE ${where}${of} AND ${passed(column, "id")} ${order} LIMIT ${limit}`
         )
       }
-    } else if (descending) {
+    } else {
       // Down the index from value to value, and up within each: ties are by id, ascending, in either direction.
       const from = after === undefined ? "" : ` AND ${column} <= ${after.value}`
-      parts.push(
-        `SELECT page.* FROM (
+      const inOrder = descending
+        ? `SELECT page.* FROM (
           WITH RECURSIVE steps(at) AS (
             (SELECT ${column} FROM ${ended} WHERE ${where}${from} ORDER BY ${column} DESC LIMIT 1)
             UNION ALL
@@ -176,9 +180,25 @@ export const reservations = (
             ORDER BY id LIMIT ${limit}
           ) rows WHERE steps.at IS NOT NULL LIMIT ${limit}
         ) page`
+        : `SELECT ${all} FROM ${ended} WHERE ${where} AND ${passed(column, "id")} ${order} LIMIT ${limit}`
+      // The few of a segment among the many of a tenant: its paths are looked up first, unless there are too many of them.
+      parts.push(
+        inPath.length === 0 || column !== "created_at" ? inOrder : `SELECT page.* FROM (
+          WITH RECURSIVE steps(at) AS (
+            (SELECT scope FROM ${ended} WHERE tenant = ${own} ORDER BY scope LIMIT 1)
+            UNION ALL
+            SELECT (SELECT scope FROM ${ended} WHERE tenant = ${own} AND scope > steps.at ORDER BY scope LIMIT 1)
+            FROM steps WHERE steps.at IS NOT NULL
+          ),
+          paths AS MATERIALIZED (SELECT at AS scope FROM steps WHERE at IS NOT NULL LIMIT ${MANY_PATHS + 1})
+          SELECT rows.* FROM (SELECT scope FROM paths WHERE ${inPath.join(" AND ")}) path CROSS JOIN LATERAL (
+            SELECT ${all} FROM ${ended} WHERE ${where} AND scope = path.scope AND ${passed(column, "id")}
+            ${order} LIMIT ${limit}
+          ) rows WHERE (SELECT count(*) FROM paths) <= ${MANY_PATHS}
+          UNION ALL
+          SELECT others.* FROM (${inOrder}) others WHERE (SELECT count(*) FROM paths) > ${MANY_PATHS}
+        ) page`
       )
-    } else {
-      parts.push(`SELECT ${all} FROM ${ended} WHERE ${where} AND ${passed(column, "id")} ${order} LIMIT ${limit}`)
     }
   }
   if (parts.length === 0) return undefined

@@ -21,9 +21,9 @@ export const statement = (sql: string, ...params: ReadonlyArray<unknown>): State
 
 export type Row = ReadonlyArray<unknown>
 
-/** What the server said to a statement: its rows, and the name of the command it took it for. */
+/** What the server said to a statement: its rows, and of a COMMIT the name of the command it took it for. */
 export interface Answer {
-  readonly command: string
+  readonly command: string | undefined
   readonly rows: ReadonlyArray<Row>
 }
 
@@ -63,8 +63,6 @@ const planning = {
 
 export const COMMIT = "COMMIT"
 
-const command = (sql: string): string => sql.slice(0, 6)
-
 export const open = (address: PgConnection.Config, settings: Settings): Effect.Effect<Session, PostgresError> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -85,20 +83,21 @@ export const open = (address: PgConnection.Config, settings: Settings): Effect.E
     )
     let over = false
 
-    const notice = (error: SqlError): void => {
+    const failed = (error: SqlError): Result.Result<Answer, SqlError> => {
       if (endsSession(error)) over = true
+      return Result.fail(error)
     }
+    // Rows by position are cheaper; only of a COMMIT it matters what the server took it for.
     const ask = ({ params, sql }: Statement): Effect.Effect<Result.Result<Answer, SqlError>> =>
-      // Rows by position are cheaper; only of a COMMIT it matters what the server took it for.
-      Effect.result(
-        sql === COMMIT
-          ? Effect.map(connection.query(sql, params), (result): Answer => ({ command: result.command, rows: [] }))
-          : Effect.map(connection.queryValues(sql, params), (rows): Answer => ({ command: command(sql), rows }))
-      ).pipe(Effect.tap((result) =>
-        Effect.sync(() => {
-          if (Result.isFailure(result)) notice(result.failure)
+      sql === COMMIT
+        ? Effect.match(connection.query(sql, params), {
+          onFailure: failed,
+          onSuccess: ({ command }) => Result.succeed<Answer>({ command, rows: [] })
         })
-      ))
+        : Effect.match(connection.queryValues(sql, params), {
+          onFailure: failed,
+          onSuccess: (rows) => Result.succeed<Answer>({ command: undefined, rows })
+        })
 
     const session: Session = {
       // Started in one go, they leave in one write.

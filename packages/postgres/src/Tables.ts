@@ -45,7 +45,7 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
       expires_at bigint NOT NULL,
       deadline bigint NOT NULL,
       data text NOT NULL
-    ) ${changing}`,
+    ) ${lasting}`,
     `CREATE INDEX open_reservations_due ON ${s}.open_reservations (tenant, deadline)`,
     `CREATE TABLE ${s}.ended_reservations (
       id ${text} PRIMARY KEY,
@@ -64,6 +64,7 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
     `CREATE INDEX ended_reservations_status ON ${s}.ended_reservations (tenant, status, id)`,
     `CREATE INDEX ended_reservations_status_created ON ${s}.ended_reservations (tenant, status, created_at, id)`,
     `CREATE INDEX ended_reservations_scope ON ${s}.ended_reservations (tenant, scope, id)`,
+    `CREATE INDEX ended_reservations_scope_created ON ${s}.ended_reservations (tenant, scope, created_at, id)`,
     `CREATE INDEX ended_reservations_reserved ON ${s}.ended_reservations (tenant, reserved, id)`,
     `CREATE INDEX ended_reservations_expires ON ${s}.ended_reservations (tenant, expires_at, id)`,
     `CREATE INDEX ended_reservations_key ON ${s}.ended_reservations (tenant, idempotency_key)`,

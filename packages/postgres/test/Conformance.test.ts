@@ -16,7 +16,8 @@ withServer("PostgreSQL", ({ emptied }) => {
         return {
           authorityOf: (tenant) => ledger.as({ tenant, ...principal }),
           advance: (ms) => TestClock.adjust(ms),
-          setStatus: (tenant, request) => ledger.updateBudget(tenant, request)
+          setStatus: (tenant, request) => ledger.updateBudget(tenant, request),
+          createPolicy: (tenant, policy) => Effect.asVoid(ledger.createPolicy(tenant, policy))
         }
       })
     ).pipe(
@@ -25,6 +26,8 @@ withServer("PostgreSQL", ({ emptied }) => {
     )
 
   LedgerStoreConformance.suite("a store in PostgreSQL", () => emptied)
-  AuthorityConformance.suite("a ledger in PostgreSQL", layerOf({}))
-  AuthorityConformance.suite("a ledger in PostgreSQL whose replies show balances", layerOf({ balances: true }))
+  AuthorityConformance.suite("a ledger in PostgreSQL", layerOf({}), { policies: true })
+  AuthorityConformance.suite("a ledger in PostgreSQL whose replies show balances", layerOf({ balances: true }), {
+    policies: true
+  })
 })

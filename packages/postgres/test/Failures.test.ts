@@ -178,6 +178,36 @@ withServer("trouble with PostgreSQL", ({ fresh, server, sql }) => {
         }))
     }))
 
+  it.live("is not made of round trips: three or four take any number of commands", () =>
+    Effect.gen(function*() {
+      const options = fresh({ lanes: 1 })
+      const proxy = yield* Effect.acquireRelease(
+        Effect.promise(() => makeProxy(server().port)),
+        (proxy) => Effect.promise(() => proxy.close())
+      )
+      const url = Redacted.make(server().url().replace(`:${server().port}/`, `:${proxy.port}/`))
+      const inner = yield* LedgerStorePostgres.make({ ...options, url })
+      let transactions = 0
+      const counting: LedgerStore.Operations["transact"] = (tenants, body) => {
+        transactions++
+        return inner.transact(tenants, body)
+      }
+      const ledger = yield* Effect.provideService(Ledger.make(), LedgerStore.LedgerStore, {
+        ...inner,
+        transact: counting
+      })
+      yield* openBudget(ledger)
+      // Every connection is open and every statement planned.
+      yield* lifecycle(ledger, "first")
+      const [before, begun] = [proxy.requests(), transactions]
+      yield* Effect.forEach(Array.from({ length: 320 }, (_, i) => i), (i) => lifecycle(ledger, `${i}`), {
+        concurrency: 64,
+        discard: true
+      })
+      assert.isAtMost(proxy.requests() - before, 4 * (transactions - begun))
+      assert.isAtMost((transactions - begun) / 640, 0.1)
+    }).pipe(Effect.scoped))
+
   it.live("gives a connection up that says nothing any more", () =>
     Effect.gen(function*() {
       let cut: Mode = "pass"

@@ -9,9 +9,9 @@ import { LedgerStore } from "effect-cycles/ledger/LedgerStore"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Connection from "./internal/Connection.ts"
-import * as Store from "./internal/Store.ts"
+import * as Connection from "./Connection.ts"
 import type * as SqliteError from "./SqliteError.ts"
+import * as Store from "./Store.ts"
 
 /**
  * Where the file is and what it promises.

@@ -79,11 +79,12 @@ const reasons: { readonly [code: string]: Reason } = {
 
 /** What kind of trouble an error of the driver means: it names SQLite's code, but for a file it could not even open. */
 export const reasonOf = (cause: unknown): Reason => {
-  if (!(cause instanceof Error)) return "Unexpected"
-  if ("code" in cause && typeof cause.code === "string") {
+  if (typeof cause !== "object" || cause === null) return "Unexpected"
+  if ("code" in cause && typeof cause.code === "string" && cause.code !== "") {
     return reasons[cause.code.split("_")[1] ?? ""] ?? "Unexpected"
   }
-  return cause.message.startsWith("ConnectionFailed") ? "CannotOpen" : "Unexpected"
+  const message = "message" in cause ? String(cause.message) : ""
+  return message.startsWith("ConnectionFailed") ? "CannotOpen" : "Unexpected"
 }
 
 /**

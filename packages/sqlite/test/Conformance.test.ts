@@ -16,7 +16,8 @@ const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.Lay
       return {
         authorityOf: (tenant) => ledger.as({ tenant, ...principal }),
         advance: (ms) => TestClock.adjust(ms),
-        setStatus: (tenant, request) => ledger.updateBudget(tenant, request)
+        setStatus: (tenant, request) => ledger.updateBudget(tenant, request),
+        createPolicy: (tenant, policy) => Effect.asVoid(ledger.createPolicy(tenant, policy))
       }
     })
   ).pipe(
@@ -25,5 +26,7 @@ const layerOf = (principal: Partial<Ledger.Principal>): AuthorityConformance.Lay
   )
 
 LedgerStoreConformance.suite("a store in SQLite", () => store)
-AuthorityConformance.suite("a ledger in SQLite", layerOf({}))
-AuthorityConformance.suite("a ledger in SQLite whose replies show balances", layerOf({ balances: true }))
+AuthorityConformance.suite("a ledger in SQLite", layerOf({}), { policies: true })
+AuthorityConformance.suite("a ledger in SQLite whose replies show balances", layerOf({ balances: true }), {
+  policies: true
+})

@@ -24,6 +24,7 @@ import type { Cursor } from "effect-cycles/protocol/Ids"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -436,5 +437,4 @@ export const run = Effect.fnUntraced(function*<E>(
  * @category conversions
  * @since 0.1.0
  */
-export const print = (value: unknown): string =>
-  JSON.stringify(value, (_, v: unknown) => typeof v === "bigint" ? `${v}n` : v, 2)
+export const print = (value: unknown): string => Formatter.format(value, { space: 2 })

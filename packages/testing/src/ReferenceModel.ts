@@ -639,6 +639,7 @@ export const rules = [
   "policy-of-own-tenant",
   "policy-by-narrowest-scope",
   "policy-below-is-not-itself",
+  "policy-of-an-agent-reaches-its-tools",
   "policy-highest-priority",
   "policy-longest-pattern",
   "policy-disabled",
@@ -1286,7 +1287,10 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
 
   const expressions = new Map<string, RegExp>()
 
-  /** SCOPE PATTERNS: a star is one or more segments, `level:*` any name, and what has no beginning may begin anywhere. */
+  /**
+   * SCOPE PATTERNS: a star is one or more segments, `level:*` any name. What begins at the tenant is a whole path; what does not
+   * may begin anywhere, and stands for what is below it too.
+   */
   const expressionOf = (pattern: string): RegExp => {
     const known = expressions.get(pattern)
     if (known !== undefined) return known
@@ -1294,7 +1298,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     const source = whole.split("/").map((segment) =>
       segment === "*" ? "[^/]+(/[^/]+)*" : segment.replaceAll(".", "\\.").replace("*", "[^/]+")
     ).join("/")
-    const expression = new RegExp(`^${source}$`)
+    const below = pattern.startsWith("tenant:") || !holds("policy-of-an-agent-reaches-its-tools") ? "" : "(/.+)?"
+    const expression = new RegExp(`^${source}${below}$`)
     expressions.set(pattern, expression)
     return expression
   }

@@ -8,9 +8,11 @@
  * @since 0.1.0
  */
 
+// oxlint-disable no-control-regex -- they are what must not be kept as they are
 const itself = /^[\x02-\x7e]*$/
-// oxlint-disable-next-line no-control-regex -- zero and its neighbour are what must not be kept as they are
 const odd = /[\x00\x01]|[^\x00-\x7e]/g
+const escaped = /\x01([01])|\x7f([0-9a-f]{4})/g
+// oxlint-enable no-control-regex
 
 /**
  * The text of a key. Different keys have different texts, and `a < b` holds of texts where it holds of their keys.
@@ -35,8 +37,6 @@ const escape = (unit: string): string => {
   const code = unit.charCodeAt(0)
   return code < 2 ? `\u0001${code}` : `\u007f${code.toString(16).padStart(4, "0")}`
 }
-
-const escaped = /\u0001([01])|\u007f([0-9a-f]{4})/g
 
 /**
  * The key of a text that {@link encode} made.

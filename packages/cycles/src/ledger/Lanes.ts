@@ -1,7 +1,7 @@
 /**
  * Group commit: commands queue per lane, and one fiber per lane takes what is waiting and runs it in one transaction.
  *
- * A command that finds its lane idle goes straight through. A batch may hold several tenants, taken in turn, so that one busy
+ * A command that finds its lane idle goes straight through; those that come in the same turn share the next batch. A batch may hold several tenants, taken in turn, so that one busy
  * tenant cannot starve another. A queue is bounded; a command whose caller was interrupted leaves it if its batch has not
  * begun.
  *
@@ -118,16 +118,13 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     })
   )
 
-  const done = (lane: Lane<C, A>): void => {
-    if (lane.waiting === 0) vacate(lane)
-    else lane.wake.openUnsafe()
-  }
-
   const straightThrough = (lane: Lane<C, A>, command: C): Effect.Effect<A> => {
     occupy(lane)
     return Effect.onExit(
       Effect.map(options.run([command]), (answers) => answers[0]!),
-      () => Effect.sync(() => done(lane))
+      // The lane stays occupied until its fiber has its turn. A store that works synchronously would otherwise run whatever
+      // comes in this turn one by one, holding up everything else.
+      () => Effect.sync(() => lane.wake.openUnsafe())
     )
   }
 

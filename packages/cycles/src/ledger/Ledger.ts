@@ -330,7 +330,7 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const list = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
+    const list: Engine["list"] = <A>(cause: Cause, body: Reader<A>, changes?: boolean): Effect.Effect<A, Trouble> =>
       Effect.flatMap(submit({ command: { _tag: "Sweep", cause }, body, changes }), (reading) => {
         switch (reading._tag) {
           case "Read":

@@ -2,13 +2,14 @@
  * Patterns of scopes: `tenant:acme`, `tenant:acme/*`, `agent:*`.
  *
  * A pattern is a path of segments. `level:name` stands for itself, `level:*` for any name at that level, and `*` alone for one
- * or more segments of any kind. A pattern that begins neither at the tenant nor with `*` is taken to begin with it, so
- * `agent:bot` is the agent `bot` wherever it is.
+ * or more segments of any kind. A pattern that begins at the tenant stands for whole paths. One that begins elsewhere, or with
+ * `*`, stands for whatever has its segments, and for what is below them: naming a tool set is no way out of an agent's policy.
  *
  * - `tenant:acme`: the tenant's own scope and no other
  * - `tenant:acme/*`: everything below it
  * - `*`: everything
- * - `agent:*`: every agent, but not the tool sets below one
+ * - `agent:bot`: the agent `bot` wherever it is, and its tool sets
+ * - `agent:*`: every agent
  *
  * A reservation is matched by its narrowest scope.
  *
@@ -22,12 +23,7 @@ import type { Refusal } from "./Refusal.ts"
 
 const value = /^[a-zA-Z0-9_.-]{1,128}$/
 
-/** The segments of a pattern, from the tenant on. */
-const segmentsOf = (pattern: string): ReadonlyArray<string> => {
-  const segments = pattern.split("/")
-  const first = segments[0]
-  return first === "*" || first?.startsWith("tenant:") === true ? segments : ["*", ...segments]
-}
+const isWhole = (pattern: string): boolean => pattern.startsWith("tenant:")
 
 /**
  * What is wrong with a pattern of a tenant's: a segment that is none, levels out of order, or a tenant that is another one.
@@ -39,7 +35,7 @@ export const flaw = (tenant: string, pattern: string): Refusal | undefined => {
   const invalid = (reason: string): Refusal => ({ code: "INVALID_REQUEST", field: "scopePattern", reason })
   let last = -1
   let before: string | undefined
-  for (const segment of segmentsOf(pattern)) {
+  for (const segment of pattern.split("/")) {
     if (segment === "*") {
       if (before === "*") return invalid("one * stands for any number of segments already")
     } else {
@@ -77,8 +73,13 @@ export const flaw = (tenant: string, pattern: string): Refusal | undefined => {
  * @category predicates
  * @since 0.1.0
  */
-export const matches = (pattern: string, scope: string): boolean =>
-  pattern === scope || pattern === "*" || fits(segmentsOf(pattern), 0, scope.split("/"), 0)
+export const matches = (pattern: string, scope: string): boolean => {
+  if (pattern === scope || pattern === "*") return true
+  const [wanted, found] = [pattern.split("/"), scope.split("/")]
+  if (isWhole(pattern)) return fits(wanted, 0, found, 0)
+  const from = wanted[0] === "*" ? wanted : ["*", ...wanted]
+  return fits(from, 0, found, 0) || fits([...from, "*"], 0, found, 0)
+}
 
 const fits = (pattern: ReadonlyArray<string>, p: number, scope: ReadonlyArray<string>, s: number): boolean => {
   const wanted = pattern[p]

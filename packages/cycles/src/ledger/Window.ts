@@ -39,6 +39,9 @@ export interface Period {
   readonly countsUntilMs: number
 }
 
+/** How many windows are remembered at most, of each kind. */
+const REMEMBERED = 2_000
+
 type Calendar = Window & { readonly _tag: "calendar" }
 type Rolling = Window & { readonly _tag: "rolling" }
 
@@ -87,10 +90,14 @@ export const periodAt = (window: Window, now: number): Period =>
 export const periodsAt = (window: Window, now: number): ReadonlyArray<Period> => {
   if (window._tag === "calendar") return [calendarAt(window, now)]
   const piece = pieceOf(window)
+  const first = Math.floor((now - window.lengthMs + 1) / piece)
+  const last = Math.floor(now / piece)
+  const known = rolled.get(window.lengthMs)
+  if (known !== undefined && known.first === first && known.last === last) return known.periods
   const periods: Array<Period> = []
-  for (let n = Math.floor((now - window.lengthMs + 1) / piece); n <= Math.floor(now / piece); n++) {
-    periods.push(rollingAt(window, n))
-  }
+  for (let n = first; n <= last; n++) periods.push(rollingAt(window, n))
+  if (rolled.size >= REMEMBERED) rolled.clear()
+  rolled.set(window.lengthMs, { first, last, periods })
   return periods
 }
 
@@ -140,6 +147,12 @@ export const format = (window: Window): string => {
 // rolling
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** The periods that last counted in a window of each length. */
+const rolled = new Map<
+  number,
+  { readonly first: number; readonly last: number; readonly periods: ReadonlyArray<Period> }
+>()
+
 const pieceOf = (window: Rolling): number => Math.ceil(window.lengthMs / ROLLING_PERIODS)
 
 const rollingAt = (window: Rolling, n: number): Period => {
@@ -164,8 +177,6 @@ const DAY_MS = 86_400_000
 /** The period each kind of window was last asked for, and the one before: nearly every question is about the same again. */
 const latest = new Map<string, Period>()
 const earlier = new Map<string, Period>()
-const REMEMBERED = 2_000
-
 const remember = (periods: Map<string, Period>, name: string, period: Period): Period => {
   if (periods.size >= REMEMBERED) periods.clear()
   periods.set(name, period)

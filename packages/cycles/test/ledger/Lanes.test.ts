@@ -79,6 +79,38 @@ describe("Lanes", () => {
       yield* close
     }))
 
+  NoLeaks.effect(
+    "let one through and the rest of a turn share a batch, also where a batch takes no time",
+    () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const sizes: Array<number> = []
+        const lanes = yield* Lanes.make<number, number>({
+          lanes: 1,
+          capacity: 100,
+          batchLimit: 100,
+          run: (commands) =>
+            Effect.sync(() => {
+              sizes.push(commands.length)
+              return commands
+            })
+        }).pipe(Scope.provide(scope))
+        const callers = Array.from({ length: 20 }, (_, i) => i)
+        const answers = yield* Effect.forEach(
+          callers,
+          (i) => Effect.andThen(lanes.submit(0, "a", i), lanes.submit(0, "a", 100 + i)),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(answers, callers.map((i) => 100 + i))
+        assert.deepStrictEqual(sizes.slice(0, 2), [1, 20])
+        assert.strictEqual(sizes.length, 3)
+        yield* turns
+        yield* lanes.submit(0, "a", 0)
+        assert.deepStrictEqual(sizes.slice(3), [1])
+        yield* Scope.close(scope, Exit.void)
+      })
+  )
+
   NoLeaks.effect("take waiting tenants in turn, each in the order it came", () =>
     Effect.gen(function*() {
       const { batches, close, submit } = yield* slow({})

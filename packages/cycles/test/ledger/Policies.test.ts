@@ -698,6 +698,31 @@ describe("policies", () => {
       assert.strictEqual(outcome._tag === "Failure" && outcome.failure._tag, "RateLimited")
     }).pipe(Effect.provide(Layer.provideMerge(Ledger.layer(), slow))))
 
+  /** A store that loses the answer of a transaction once it is told to. */
+  const forgetful = Layer.effect(
+    LedgerStore.LedgerStore,
+    Effect.map(LedgerStoreMemory.make, (store) => {
+      let begun = 0
+      return {
+        ...store,
+        transact: <A>(...[tenants, body]: Parameters<typeof store.transact<A>>) =>
+          Effect.flatMap(store.transact(tenants, body), (answer) =>
+            ++begun === 1
+              ? Effect.fail(new LedgerStore.StoreError({ outcome: "unknown", cause: "the answer was lost" }))
+              : Effect.succeed(answer))
+      }
+    })
+  )
+
+  it.effect("are created once, also when the answer of the store is lost", () =>
+    Effect.gen(function*() {
+      const ledger = yield* Ledger.Ledger
+      const made = yield* ledger.createPolicy("acme", { name: "a", scopePattern: "*" })
+      assert.deepStrictEqual(yield* ledger.policies("acme"), [made])
+      const store = yield* LedgerStore.LedgerStore
+      assert.strictEqual((yield* store.transact(["acme"], (tx) => tx.acts("acme", 0, 10))).length, 1)
+    }).pipe(Effect.provide(Layer.provideMerge(Ledger.layer(), forgetful))))
+
   test(
     "cost a tenant without any nothing: no counter is asked for or kept",
     Effect.gen(function*() {

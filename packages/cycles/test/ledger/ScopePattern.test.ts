@@ -38,11 +38,11 @@ const byExpression = (pattern: string, scope: string): boolean => {
   const source = anchored.split("/").map((segment) =>
     segment === "*" ? "[^/]+(/[^/]+)*" : segment.replaceAll(".", "\\.").replace("*", "[^/]+")
   ).join("/")
-  return new RegExp(`^${source}$`).test(scope)
+  return new RegExp(`^${source}${pattern.startsWith("tenant:") ? "" : "(/.+)?"}$`).test(scope)
 }
 
 describe("a scope pattern", () => {
-  it("is an exact scope, what is below it, or a level by any name, wherever it is", () => {
+  it("is an exact scope, what is below it, or whatever has some segments, wherever they are", () => {
     const cases: ReadonlyArray<readonly [pattern: string, scope: string, matches: boolean]> = [
       ["tenant:acme", "tenant:acme", true],
       ["tenant:acme", "tenant:acme/agent:bot", false],
@@ -55,14 +55,22 @@ describe("a scope pattern", () => {
       ["tenant:acme/workspace:eng/*", "tenant:acme/workspace:engine/agent:bot", false],
       ["agent:*", "tenant:acme/agent:bot", true],
       ["agent:*", "tenant:acme/workspace:prod/agent:bot", true],
-      ["agent:*", "tenant:acme/workspace:prod/agent:bot/toolset:web", false],
+      ["agent:*", "tenant:acme/workspace:prod/agent:bot/toolset:web", true],
+      ["agent:bot", "tenant:acme/workspace:prod/agent:bot/toolset:web", true],
+      ["agent:bot", "tenant:acme/workspace:prod/agent:bot-2/toolset:web", false],
       ["agent:*/*", "tenant:acme/workspace:prod/agent:bot/toolset:web", true],
+      ["agent:*/*", "tenant:acme/workspace:prod/agent:bot", false],
+      ["workspace:prod/agent:bot", "tenant:acme/workspace:prod/app:chat/agent:bot", false],
+      ["workspace:prod", "tenant:acme/workspace:prod/app:chat/agent:bot", true],
       ["agent:*", "tenant:acme/workflow:agent", false],
       ["*/agent:summarizer", "tenant:acme/workspace:prod/agent:summarizer", true],
       ["*/agent:summarizer", "tenant:acme/agent:summarizer", true],
+      ["*/agent:summarizer", "tenant:acme/agent:summarizer/toolset:web", true],
       ["agent:Bot", "tenant:acme/agent:bot", false],
       ["tenant:*", "tenant:acme", true],
+      ["tenant:*", "tenant:acme/agent:bot", false],
       ["tenant:acme/workspace:*/agent:bot", "tenant:acme/workspace:dev/agent:bot", true],
+      ["tenant:acme/workspace:*/agent:bot", "tenant:acme/workspace:dev/agent:bot/toolset:web", false],
       ["tenant:acme/workspace:*/agent:bot", "tenant:acme/agent:bot", false],
       ["tenant:acme/*/agent:bot", "tenant:acme/workspace:dev/app:chat/agent:bot", true],
       ["*", "tenant:acme", true],

@@ -34,6 +34,7 @@ export const makeProxy = async (to: number): Promise<Proxy> => {
     const upstream = connect(to, "127.0.0.1")
     let losing = false
     let stalled = false
+    let answered = true
     const end = () => {
       client.destroy()
       upstream.destroy()
@@ -46,7 +47,9 @@ export const makeProxy = async (to: number): Promise<Proxy> => {
       socket.on("close", end).on("error", end)
     }
     client.on("data", (chunk: Buffer) => {
-      requests++
+      // What is long arrives in pieces.
+      if (answered) requests++
+      answered = false
       const how = mode
       mode = "pass"
       if (how === "loseRequest") return end()
@@ -55,6 +58,7 @@ export const makeProxy = async (to: number): Promise<Proxy> => {
       upstream.write(chunk)
     })
     upstream.on("data", (chunk: Buffer) => {
+      answered = true
       if (stalled) return
       // The server says Z, ready for the next statement, outside of any transaction, once the COMMIT is done.
       if (losing) return chunk.subarray(-6).equals(Buffer.from([0x5a, 0, 0, 0, 5, 0x49])) ? end() : undefined

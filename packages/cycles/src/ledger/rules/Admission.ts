@@ -96,7 +96,7 @@ export const decideDecide = (view: View, command: Command & { readonly _tag: "De
     : Result.fail(terms.refusal)
   if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
   const reply: DecideReply = Result.isSuccess(evaluated)
-    ? { ...allowed(terms), affectedScopes: scopes }
+    ? { affectedScopes: scopes, ...allowed(terms) }
     : { decision: "DENY", reasonCode: evaluated.failure.code, affectedScopes: scopes, ...askAgain(evaluated.failure) }
   return done(command, reply, undefined, now + KEEP_MS)
 }
@@ -114,10 +114,10 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     if (Result.isFailure(evaluated) && !isDenial(evaluated.failure.code)) return refused(evaluated.failure)
     const reply: ReserveReply = Result.isSuccess(evaluated)
       ? {
-        ...allowed(terms),
         affectedScopes: scopes,
         scopePath,
         reserved: estimate,
+        ...allowed(terms),
         ...(cause.balances ? { balances: evaluated.success.map(balanceOf) } : nothing)
       }
       : {
@@ -163,14 +163,15 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     committedMetadata: undefined,
     finalizedAtMs: undefined
   }
+  // What is spread stands last: members added to a spread object cost V8 a microsecond each.
   const reply: ReserveReply = {
-    ...allowed(terms),
     reservationId: id,
     reserved: estimate,
     expiresAtMs: reservation.expiresAtMs,
     remainingTtlMs: ttlMs,
     scopePath,
     affectedScopes: scopes,
+    ...allowed(terms),
     ...shown(cause, budgets)
   }
   return done(

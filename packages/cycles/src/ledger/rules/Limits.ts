@@ -19,6 +19,9 @@ import type { LimitState } from "./Command.ts"
 
 const MARGIN_MS = 4 * 86_400_000
 
+const none: ReadonlyArray<never> = []
+const nothing = Result.succeed(none)
+
 const idOf = (row: BudgetRow, limit: Limit, period: Window.Period): string =>
   `limit ${row.scope} ${row.unit} ${limit.id} ${period.id}`
 
@@ -185,7 +188,11 @@ export const hold = (
   estimate: bigint,
   now: number
 ): ReadonlyArray<CounterRow> =>
-  current(view, rows, now).map((counter) => ({ ...counter, held: counter.held + estimate }))
+  rows.every(isUnlimited)
+    ? none
+    : current(view, rows, now).map((counter) => ({ ...counter, held: counter.held + estimate }))
+
+const isUnlimited = (row: BudgetRow): boolean => row.limits.length === 0
 
 /** The counters that what is taken now counts in. */
 const current = (view: View, rows: ReadonlyArray<BudgetRow>, now: number): Array<CounterRow> => {
@@ -208,6 +215,7 @@ export const settle = (
   row: ReservationRow,
   charged: bigint
 ): Result.Result<ReadonlyArray<CounterRow>, Refusal> => {
+  if (row.windows.length === 0) return nothing
   const held: Array<CounterRow> = []
   for (const id of row.windows) {
     const counter = view.counter(row.tenant, id)
@@ -226,7 +234,8 @@ export const charge = (
   rows: ReadonlyArray<BudgetRow>,
   charged: bigint,
   now: number
-): Result.Result<ReadonlyArray<CounterRow>, Refusal> => add(current(view, rows, now), charged)
+): Result.Result<ReadonlyArray<CounterRow>, Refusal> =>
+  rows.every(isUnlimited) ? nothing : add(current(view, rows, now), charged)
 
 const add = (
   counters: ReadonlyArray<CounterRow>,

@@ -61,7 +61,6 @@ const pathOf = (view: View, command: Command): string | undefined => {
       return view.policiesOf(command.cause.tenant).find(({ id }) => id === command.id)?.scopePattern
     case "Govern":
       return command.order._tag === "ReadBudget" ? command.order.scope : undefined
-    case "Delivered":
     case "Sweep":
     case "Delivered":
       return undefined
@@ -161,7 +160,6 @@ const closed = (view: View, command: Command, now: number): Verdict | undefined 
       }
     case "Read":
     case "ReadLimits":
-    case "Delivered":
     case "Sweep":
     case "Delivered":
       return undefined

@@ -176,10 +176,13 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   const whole = view.whole(tenant)
   if (whole === undefined) throw new Error(`what ${tenant} has was not loaded`)
   const changes: Array<Change> = []
-  const budgets = new Map(whole.budgets.map((row) => [`${row.scope} ${row.unit}`, row]))
+  const budgets = new Map<string, BudgetRow>(
+    sorted(whole.budgets.map((row) => [`${row.scope} ${row.unit}`, row] as const), ([name]) => name)
+  )
   const counters = new Map<string, CounterRow>()
   const drained = new Map<string, bigint>()
-  for (const row of whole.open) {
+  // In an order of its own, whatever order the store has: the same close leaves the same history.
+  for (const row of sorted(whole.open, ({ id }) => id)) {
     const { amount, unit } = row.estimate
     const held = Limits.giveBack({ counter: (of, id) => counters.get(id) ?? view.counter(of, id) }, row)
     for (const counter of held) counters.set(counter.id, counter)
@@ -208,7 +211,7 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   for (const [name, before] of budgets) {
     if (before.status !== "CLOSED") changes.push(closed(before, drained.get(name) ?? 0n, now))
   }
-  for (const before of whole.apiKeys) {
+  for (const before of sorted(whole.apiKeys, ({ id }) => id)) {
     if (before.status === "REVOKED") continue
     const { id, name } = before
     const details = {
@@ -229,6 +232,9 @@ const cascade = (view: View, tenant: string, now: number): ReadonlyArray<Change>
   }
   return changes
 }
+
+const sorted = <A>(rows: ReadonlyArray<A>, name: (row: A) => string): ReadonlyArray<A> =>
+  [...rows].sort((a, b) => name(a) < name(b) ? -1 : 1)
 
 const closed = (before: BudgetRow, drained: bigint, now: number): Change => {
   const { id, scope, status, unit } = before

@@ -21,6 +21,12 @@ import type { Connection, Row, Value } from "./Connection.ts"
 /** So few rows are read and sorted whatever order they are in. */
 const FEW = 500
 
+/** So many paths are read one by one, where a list is of only some of a tenant's. */
+const FEW_PATHS = 64
+
+/** Beyond so many paths of a tenant, those that match are not looked for. */
+const MANY_PATHS = 2_000
+
 /** So many rows are filtered before others get a turn. */
 const SLICE = 4_000
 
@@ -122,7 +128,7 @@ const orderOf = (query: ReservationsQuery): Order => {
     case "scope_path":
       return { column: "scope", index: "reservations_scope", isDown }
     case "status":
-      return { column: "status", index: "reservations_settled", isDown }
+      return { column: "status", index: "reservations_id", isDown }
     case "reserved":
       return { column: "reserved", index: "reservations_reserved", isDown }
     case "created_at_ms":
@@ -169,6 +175,26 @@ const sorting = ({ column, isDown }: Order): string =>
 const bodies = (rows: ReadonlyArray<Row>): ReadonlyArray<ReservationRow> =>
   rows.map((row) => RowJson.reservation.decode(String(row[0])))
 
+/** The paths of a tenant's reservations that have the segments a query asks for, where they are few and not just its own. */
+const pathsOf = (connection: Connection, t: number, query: ReservationsQuery): ReadonlyArray<string> | undefined => {
+  if (!levels.some((level) => level !== "tenant" && query[level] !== undefined)) return undefined
+  // From each path to the next, past all reservations between them.
+  const rows = connection
+    .statement(
+      "WITH RECURSIVE paths (scope) AS (SELECT min(scope) FROM reservations WHERE t = ? UNION ALL " +
+        "SELECT (SELECT min(r.scope) FROM reservations r WHERE r.t = ? AND r.scope > paths.scope) FROM paths " +
+        "WHERE paths.scope IS NOT NULL LIMIT ?) SELECT scope FROM paths WHERE scope IS NOT NULL"
+    )
+    .all([t, t, MANY_PATHS + 1])
+  if (rows.length > MANY_PATHS) return undefined
+  const wanted = levels.flatMap((level) => {
+    const value = query[level]
+    return value === undefined ? [] : [KeyText.encode(`/${level}:${value}/`)]
+  })
+  const paths = rows.map((row) => String(row[0])).filter((path) => wanted.every((part) => `/${path}/`.includes(part)))
+  return paths.length > FEW_PATHS ? undefined : paths
+}
+
 /** A page of a tenant's reservations. */
 export const reservations = Effect.fnUntraced(function*(
   connection: Connection,
@@ -194,11 +220,38 @@ export const reservations = Effect.fnUntraced(function*(
       .statement(`SELECT ${select} FROM reservations INDEXED BY ${index} WHERE ${where(conditions)} ${rest}`)
       .all([...valuesOf(conditions), ...values])
 
+  const isFew = (index: string, conditions: ReadonlyArray<Condition>): boolean =>
+    read("1", index, [tenant, ...conditions], "LIMIT ?", FEW + 1).length <= FEW
+
+  const rest = after === undefined ? [] : [beyond(order, after)]
   for (const { conditions, index } of narrowed) {
-    const own = [tenant, ...conditions]
-    if (read("1", index, own, "LIMIT ?", FEW + 1).length > FEW) continue
-    const all = [tenant, ...filters, ...(after === undefined ? [] : [beyond(order, after)])]
-    return bodies(read("body", index, all, `${sorting(order)} LIMIT ?`, page.limit))
+    if (!isFew(index, conditions)) continue
+    return bodies(read("body", index, [tenant, ...filters, ...rest], `${sorting(order)} LIMIT ?`, page.limit))
+  }
+
+  const paths = pathsOf(connection, t, query)
+  if (paths !== undefined) {
+    const own = condition(`scope IN (${paths.map(() => "?").join()})`, ...paths)
+    if (paths.length === 0) return []
+    if (isFew("reservations_scope", [own])) {
+      const all = [tenant, own, ...filters, ...rest]
+      return bodies(read("body", "reservations_scope", all, `${sorting(order)} LIMIT ?`, page.limit))
+    }
+    if (order.column === "created") {
+      // The first of each path, merged: each is in order by itself.
+      const heads = paths.flatMap((path) => {
+        const all = [tenant, condition("scope = ?", path), ...filters, ...rest]
+        return read("created, id, seq", "reservations_scope", all, `${sorting(order)} LIMIT ?`, page.limit)
+      })
+      const sign = order.isDown ? -1 : 1
+      const byPosition = (a: Row, b: Row): number =>
+        sign * (Number(a[0]) - Number(b[0])) || (String(a[1]) < String(b[1]) ? -1 : 1)
+      const body = connection.statement("SELECT body FROM reservations WHERE seq = ?")
+      return bodies(
+        heads.sort(byPosition).slice(0, page.limit).flatMap((row) => body.get([row[2] ?? null]) ?? [])
+          .map((text) => [text])
+      )
+    }
   }
 
   const found: Array<ReservationRow> = []
@@ -212,18 +265,18 @@ export const reservations = Effect.fnUntraced(function*(
   ): Effect.fn.Return<void> {
     let at = from
     while (found.length < page.limit) {
-      const rest = [...fixed, ...(at === undefined ? [] : [beyond(order, at)])]
+      const own = [...fixed, ...(at === undefined ? [] : [beyond(order, at)])]
       const missing = page.limit - found.length
       const end: Row | undefined = filters.length === 0
         ? undefined
-        : read(`${order.column}, id`, index, rest, `${sorting(order)} LIMIT 1 OFFSET ?`, SLICE)[0]
+        : read(`${order.column}, id`, index, own, `${sorting(order)} LIMIT 1 OFFSET ?`, SLICE)[0]
       if (end === undefined) {
-        found.push(...bodies(read("body", index, [...rest, ...filters], `${sorting(order)} LIMIT ?`, missing)))
+        found.push(...bodies(read("body", index, [...own, ...filters], `${sorting(order)} LIMIT ?`, missing)))
         return
       }
       const last: Position = { value: end[0] ?? null, id: String(end[1]) }
       const upTo = until(order, last)
-      found.push(...bodies(read("body", index, [...rest, upTo, ...filters], `${sorting(order)} LIMIT ?`, missing)))
+      found.push(...bodies(read("body", index, [...own, upTo, ...filters], `${sorting(order)} LIMIT ?`, missing)))
       at = last
       yield* Effect.yieldNow
     }
@@ -238,9 +291,17 @@ export const reservations = Effect.fnUntraced(function*(
 
   switch (order.column) {
     case "id":
-    case "created":
-    case "expires":
       yield* scan(order.index, [tenant], order, after)
+      break
+    case "created": {
+      const fixed = [tenant, ...range("created", query.createdFromMs, query.createdToMs)]
+      const status = query.status === undefined || query.status === "ACTIVE" ? undefined : ofStatus(query.status)
+      if (status === undefined) yield* scan(order.index, fixed, order, after)
+      else yield* scan(status.index, [...fixed, ...status.conditions], order, after)
+      break
+    }
+    case "expires":
+      yield* scan(order.index, [tenant, ...range("expires", query.expiresFromMs, query.expiresToMs)], order, after)
       break
     case "status": {
       const statuses: ReadonlyArray<ReservationStatus> = ["ACTIVE", "COMMITTED", "EXPIRED", "RELEASED"]
@@ -249,7 +310,7 @@ export const reservations = Effect.fnUntraced(function*(
           (order.isDown ? status > String(after.value) : status < String(after.value))
         if (isBefore || found.length === page.limit) continue
         const { conditions, index } = ofStatus(status)
-        yield* scanValue(index, conditions, status)
+        yield* scanValue(isFew(index, conditions) ? index : order.index, conditions, status)
       }
       break
     }
@@ -257,15 +318,19 @@ export const reservations = Effect.fnUntraced(function*(
     case "reserved": {
       const { column, index, isDown } = order
       // As a text, since a number would not hold every amount.
+      // Of paths only those that match.
+      const known = column === "scope" ? paths : undefined
+      const only = known === undefined ? [] : [condition(`scope IN (${known.map(() => "?").join()})`, ...known)]
       const next = (than: Condition | undefined): Value | undefined => {
-        const conditions = [tenant, ...(than === undefined ? [] : [than])]
+        const conditions = [tenant, ...only, ...(than === undefined ? [] : [than])]
         const row = read(`CAST(${column} AS TEXT)`, index, conditions, `${sorting(order)} LIMIT 1`)[0]
         return row === undefined ? undefined : column === "reserved" ? BigInt(String(row[0])) : String(row[0])
       }
       const sign = isDown ? "<" : ">"
       let value = next(after === undefined ? undefined : condition(`${column} ${sign}= ?`, after.value))
       while (value !== undefined && found.length < page.limit) {
-        yield* scanValue(index, [condition(`${column} = ?`, value)], value)
+        const own = condition(`${column} = ?`, value)
+        yield* scanValue(column === "reserved" || isFew(index, [own]) ? index : "reservations_id", [own], value)
         value = next(condition(`${column} ${sign} ?`, value))
       }
       break

@@ -4,13 +4,13 @@
  * SQLite's own waiting blocks the thread, so nothing here waits in SQLite: a lock somebody else holds is asked for again after a pause
  * that leaves the event loop to others.
  *
- * @internal
+ * Internal: only this package uses it.
  */
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import Database from "libsql"
-import * as SqliteError from "../SqliteError.ts"
+import * as SqliteError from "./SqliteError.ts"
 import * as Tables from "./Tables.ts"
 
 /** A value to bind. Integers beyond 2^53, and those that SQL counts or compares keys with, are given as `bigint`. */
@@ -92,6 +92,15 @@ const setUp = (db: Database.Database, options: Options): void => {
   `)
 }
 
+/** Brings everything into the file itself, where nobody else uses it; else whoever is last does. */
+const complete = (db: Database.Database): void => {
+  try {
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+  } catch {
+    // The file may be damaged or locked. What is in its log stays there, and is as good.
+  }
+}
+
 const refuse = (options: Options, found: ReturnType<typeof Tables.inspect>): SqliteError.SqliteError | undefined =>
   found === "newer" || found === "foreign"
     ? new SqliteError.SqliteError({
@@ -117,6 +126,7 @@ export const open = Effect.fnUntraced(
     const refusal = refuse(options, found)
     if (refusal !== undefined) return yield* refusal
     yield* whileLocked(options, () => setUp(db, options))
+    yield* Effect.addFinalizer(() => Effect.sync(() => complete(db)))
 
     const statements = new Map<string, Statement>()
     const prepare = (sql: string): Statement => {

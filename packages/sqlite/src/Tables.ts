@@ -49,10 +49,10 @@ const migrations: ReadonlyArray<string> = [
   CREATE INDEX reservations_created ON reservations (t, created, id);
   CREATE INDEX reservations_expires ON reservations (t, expires, id);
   CREATE INDEX reservations_id ON reservations (t, id);
-  CREATE INDEX reservations_scope ON reservations (t, scope, id);
+  CREATE INDEX reservations_scope ON reservations (t, scope, created, id);
   CREATE INDEX reservations_reserved ON reservations (t, reserved, id);
   CREATE INDEX reservations_key ON reservations (t, key);
-  CREATE INDEX reservations_settled ON reservations (t, status, id) WHERE status <> 'ACTIVE';
+  CREATE INDEX reservations_settled ON reservations (t, status, created, id) WHERE status <> 'ACTIVE';
   CREATE INDEX reservations_finalized ON reservations (t, finalized) WHERE finalized IS NOT NULL;
   CREATE INDEX reservations_ended ON reservations (coalesce(finalized, due)) WHERE status <> 'ACTIVE';
   CREATE INDEX reservations_active ON reservations (t, due) WHERE status = 'ACTIVE';

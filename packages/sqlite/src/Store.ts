@@ -12,11 +12,11 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
-import * as SqliteError from "../SqliteError.ts"
 import type { Connection, Row, Value } from "./Connection.ts"
 import * as Lists from "./Lists.ts"
 import type { Numbers } from "./Rows.ts"
 import { Rows } from "./Rows.ts"
+import * as SqliteError from "./SqliteError.ts"
 
 const KEEP_SETTLED_MS = 30 * 86_400_000
 
