@@ -25,8 +25,11 @@ const { status } = spawnSync(
   process.execPath,
   [
     `${repository}node_modules/vitest/vitest.mjs`,
-    ...["run", "--config", "vitest.workspace.ts"],
-    ...["--maxWorkers", "2"],
+    "run",
+    "--config",
+    "vitest.workspace.ts",
+    "--maxWorkers",
+    "2",
     ...(asked.length === 0 ? Object.keys(files) : asked).map((name) => files[name])
   ],
   { cwd: repository, stdio: "inherit", env: { CYCLES_SEQUENCES: "10000", ...process.env } }
