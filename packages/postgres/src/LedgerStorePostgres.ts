@@ -396,6 +396,7 @@ export const make = Effect.fnUntraced(
 
     return {
       lanes,
+      gathers: false,
       laneOf,
       transact: (tenants, body) => {
         const line = lines[laneOf(tenants[0] ?? "")]!
