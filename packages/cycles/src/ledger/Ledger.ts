@@ -196,7 +196,7 @@ interface Outcome {
   readonly answers: ReadonlyArray<Reading>
   /** The tenants whose rows it changed, and so have its name. */
   readonly signed: ReadonlyArray<string>
-  readonly then: () => void
+  readonly ring: () => void
 }
 
 /**
@@ -275,11 +275,11 @@ export const make = Effect.fnUntraced(
           answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
-      const then = (): void => {
+      const ring = (): void => {
         if (writes !== undefined && writes.entries.length > 0) entriesBell.ring()
         if (writes !== undefined && writes.events.length > 0) eventsBell.ring()
       }
-      return { answers, signed, then }
+      return { answers, signed, ring }
     })
 
     /** Runs a batch in parts, one after another, so that what breaks or cannot be read fails alone. */
@@ -307,8 +307,8 @@ export const make = Effect.fnUntraced(
         Effect.map(transact(tx, batch, tenants, id, lost), (outcome) => decided = outcome)
       const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          Effect.map(store.transact(tenants, body), ({ answers, then }) => {
-            then()
+          Effect.map(store.transact(tenants, body), ({ answers, ring }) => {
+            ring()
             return answers
           }),
           (error) => {
