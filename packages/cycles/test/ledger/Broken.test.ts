@@ -3,9 +3,12 @@ import { Action, Amount, Ledger, LedgerStore, LedgerStoreMemory } from "effect-c
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 
 const BAD = "tenant:bad"
+
+let broken = false
 
 /** A store in which one tenant's budget cannot be read, and which gives way first, so that what comes together is one batch. */
 const damaged = (trouble: Effect.Effect<never, LedgerStore.StoreError>) =>
@@ -73,6 +76,34 @@ describe("what breaks a transaction", () => {
     }).pipe(Effect.provide(Layer.provideMerge(
       Ledger.layer(),
       damaged(Effect.fail(new LedgerStore.StoreError({ outcome: "none", lasting: true, cause: "unreadable" })))
+    ))))
+
+  it.effect("does not keep the events of other tenants in the outbox", () =>
+    Effect.gen(function*() {
+      const ledger = yield* Ledger.Ledger
+      for (const tenant of ["bad", "acme"]) {
+        yield* ledger.createBudget(tenant, { scope: `tenant:${tenant}`, allocated: Amount.tokens(10) })
+      }
+      broken = true
+      const seen: Array<string> = []
+      yield* Effect.forkChild(Stream.runForEach(ledger.outbox, ({ tenant }) => Effect.sync(() => seen.push(tenant))))
+      yield* TestClock.adjust(60_000)
+      assert.deepStrictEqual(seen, ["acme"])
+      broken = false
+      yield* TestClock.adjust(60_000)
+      assert.deepStrictEqual(seen, ["acme", "bad"])
+    }).pipe(Effect.provide(Layer.provideMerge(
+      Ledger.layer({ sweepEveryMs: 1_000_000 }),
+      Layer.effect(
+        LedgerStore.LedgerStore,
+        Effect.map(LedgerStoreMemory.make, (store) => ({
+          ...store,
+          transact: <A>(...[tenants, body]: Parameters<typeof store.transact<A>>) =>
+            broken && tenants.includes("bad")
+              ? Effect.fail(new LedgerStore.StoreError({ outcome: "none", lasting: true, cause: "unreadable" }))
+              : store.transact(tenants, body)
+        }))
+      )
     ))))
 
   it.effect("does not end the sweeper: holds of other tenants are expired all the same", () =>
