@@ -71,6 +71,7 @@ import type { View } from "./View.ts"
 
 export type { Compaction, Cuts } from "./Compaction.ts"
 export type { Denial, Explanation, Line } from "./Explaining.ts"
+export type { Entry, LedgerEvent } from "./Model.ts"
 export type { Verification } from "./Verification.ts"
 
 /**
