@@ -182,11 +182,14 @@ const lineOf = (entry: Entry, { after, before }: FiguresChange): Line => ({
   traceId: entry.traceId
 })
 
+/** Beside an amount that names the unit. */
+const shortly = (unit: Unit, amount: bigint): string =>
+  unit === "USD_MICROCENTS" ? format({ unit, amount }) : String(amount)
+
 const textOf = (entry: Entry, before: Figures | undefined, after: Figures): string => {
   const { unit } = after
   const all = (amount: bigint): string => format({ unit, amount })
-  /** Beside an amount that names the unit. */
-  const part = (amount: bigint): string => unit === "USD_MICROCENTS" ? all(amount) : String(amount)
+  const part = (amount: bigint): string => shortly(unit, amount)
   const by = (field: "allocated" | "spent" | "reserved" | "debt"): bigint => after[field] - (before?.[field] ?? 0n)
   const of = entry.action === undefined ? "" : ` for ${entry.action.kind} ${entry.action.name}`
   const onCredit = by("debt") > 0n ? `, ${part(by("debt"))} of it as debt` : ""
@@ -232,12 +235,15 @@ const textOf = (entry: Entry, before: Figures | undefined, after: Figures): stri
 const textIn = (value: unknown): string | undefined =>
   typeof value === "string" || typeof value === "bigint" ? String(value) : undefined
 
-const amountIn = (value: unknown, unit: Unit | undefined): string | undefined =>
-  typeof value === "bigint" && unit !== undefined ? format({ unit, amount: value }) : textIn(value)
+const amountIn = (
+  value: unknown,
+  unit: Unit | undefined,
+  write: (unit: Unit, amount: bigint) => string
+): string | undefined => typeof value === "bigint" && unit !== undefined ? write(unit, value) : textIn(value)
 
 const whyDenied = ({ details, scope, unit }: LedgerEvent): string => {
-  const asked = amountIn(details.requested_amount, unit)
-  const left = amountIn(details.remaining, unit)
+  const asked = amountIn(details.requested_amount, unit, (unit, amount) => format({ unit, amount }))
+  const left = amountIn(details.remaining, unit, shortly)
   const message = textIn(details.message)
   const fix = textIn(details.suggested_fix)
   return `${textIn(details.reason_code) ?? "denied"} at ${scope ?? "an unknown scope"}` +
