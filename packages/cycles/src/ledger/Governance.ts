@@ -393,7 +393,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return { code: "FORBIDDEN", reason: "it belongs to another tenant" }
     }
     if (caller.tenant !== undefined && who === "operators") {
-      return { code: "FORBIDDEN", reason: `only an operator may do this, with the permission ${needs}` }
+      return {
+        code: "FORBIDDEN",
+        reason: `only an operator may do this, with the permission ${needs}`,
+        details: { suggestion: "Ask an operator to do it" }
+      }
     }
     return caller.permissions !== undefined && !covers(caller.permissions, needs)
       ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing` }

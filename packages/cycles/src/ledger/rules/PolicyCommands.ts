@@ -21,7 +21,12 @@ const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined
     })
     : undefined
 
-const noPolicy = (id: string): Verdict => refused({ code: "NOT_FOUND", reason: `there is no policy ${id}` })
+const noPolicy = (id: string): Verdict =>
+  refused({
+    code: "NOT_FOUND",
+    reason: `there is no policy ${id}`,
+    details: { suggestion: "Look it up among the tenant's policies" }
+  })
 
 /** Specification: operation `createPolicy`. */
 export const decideCreatePolicy = (
