@@ -225,6 +225,7 @@ export interface Governing {
    * nothing.
    */
   readonly closeTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  /** One registered tenant; `NotFound` where it is not, even if it has budgets. */
   readonly tenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
   /** The registered tenants by id. */
   readonly tenants: (
@@ -262,6 +263,7 @@ export interface Governing {
     id: string,
     options?: { readonly overlapMs?: number | undefined }
   ) => Effect.Effect<NewApiKey, GovernanceError>
+  /** One key of the tenant, revoked and expired ones too. */
   readonly apiKey: (tenant: string, id: string) => Effect.Effect<ApiKey, GovernanceError>
   /** The tenant's keys by id. */
   readonly apiKeys: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<ApiKey>, Trouble>
@@ -281,6 +283,7 @@ export interface Governing {
   readonly unfreezeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
   /** Closes a budget for good. */
   readonly closeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  /** One budget as it stands now. */
   readonly budget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
   /** The tenant's budgets with all of the query's segments, by scope and unit, from the one after `after`. */
   readonly budgets: (

@@ -248,7 +248,11 @@ export const alertsOf = (options: AlertOptions | undefined): Alerts => {
   }
 }
 
-/** What history needs of the ledger around it. */
+/**
+ * What history needs of the ledger around it.
+ *
+ * @internal
+ */
 export interface Around {
   readonly store: Store
   readonly entriesBell: Bell
