@@ -377,8 +377,8 @@ describe("examples", () => {
     assert.deepStrictEqual(output.split("\n"), [
       "guarded: on budgets",
       "by hand: charged $0.015, released $0.005",
-      "denied: Budget exceeded at tenant:acme (requested 2000000, remaining 1000000, USD_MICROCENTS). " +
-      "Credit tenant:acme by at least 1000000 USD_MICROCENTS, or ask for 1000000 USD_MICROCENTS or less."
+      "denied: Budget exceeded at tenant:acme (requested $0.02, remaining $0.01). " +
+      "Credit tenant:acme by at least $0.01, or ask for $0.01 or less."
     ])
   })
 
@@ -388,6 +388,77 @@ describe("examples", () => {
       "without a budget: 48 calls, $201.60, ended by ProviderUnavailable",
       "with a budget of $20: 4 calls, $16.80, ended by BudgetExceeded",
       "spent $16.80, remaining $3.20"
+    ])
+  })
+
+  it("durable: what was spent stays spent, and a hold that was left behind ends with its lease", async () => {
+    const output = await printed(() => import("../durable.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "after a call: spent 420, held 0, remaining 4580",
+      "cut off in the next: spent 420, held 1000, remaining 3580",
+      "started again: spent 420, held 1000, remaining 3580",
+      "the same key: ALLOW, the same hold, with 40000 ms left",
+      "asked for again: spent 420, held 1000, remaining 3580",
+      "two minutes later: spent 420, held 0, remaining 4580",
+      "  a hold of 1000 TOKENS expired for llm.completion gpt-4o; 4580 TOKENS remain",
+      "  1000 TOKENS held for llm.completion gpt-4o; 3580 TOKENS remain",
+      "  420 TOKENS charged of 1000 held for llm.completion gpt-4o; 4580 TOKENS remain",
+      "  1000 TOKENS held for llm.completion gpt-4o; 4000 TOKENS remain",
+      "  opened with 5000 TOKENS; 5000 TOKENS remain",
+      "5 entries of three lives add up to the balance: yes"
+    ])
+  })
+
+  it("governed: a denial is explained, events are handed on, spending is told, and every act is on record", async () => {
+    const output = await printed(() => import("../governed.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "the agent works",
+      "  gpt-4o for $0.60: done",
+      "  gpt-4o for $0.60: BudgetExceeded",
+      "    Budget exceeded at tenant:acme/workspace:eng/agent:writer (requested $0.60, remaining $0.40). Credit tenant:acme/workspace:eng/agent:writer by at least $0.20, or ask for $0.40 or less.",
+      "  newsletter for $0.01: ActionDenied",
+      "    Action denied (ACTION_KIND_DENIED) at tenant:acme/workspace:eng/agent:writer: the policy \"no e-mail\" denies the kind message.email. Take message.email off the denied kinds of the policy.",
+      "  gpt-4o for $0.60: Forbidden",
+      "    Forbidden at tenant:acme/workspace:ops/agent:writer: the scope filter does not reach there. Use a key of that tenant and scope, or ask for the permission.",
+      "  gpt-4o-mini for $0.30: done",
+      "why it has what it has",
+      "  $0.10 remain",
+      "  key \"writer in production\": $0.30 charged of $0.30 held for llm.completion gpt-4o-mini; $0.10 remain",
+      "  key \"writer in production\": $0.30 held for llm.completion gpt-4o-mini; $0.10 remain",
+      "  key \"writer in production\": $0.60 charged of $0.60 held for llm.completion gpt-4o; $0.40 remain",
+      "  key \"writer in production\": $0.60 held for llm.completion gpt-4o; $0.40 remain",
+      "  ann: opened with $1.00; $1.00 remain",
+      "  last denied: ACTION_KIND_DENIED at tenant:acme/workspace:eng/agent:writer: $0.01 were asked for; the policy \"no e-mail\" denies the kind message.email. Take message.email off the denied kinds of the policy",
+      "what it went to",
+      "  gpt-4o: $0.60",
+      "  gpt-4o-mini: $0.30",
+      "the key is revoked, and then the tenant closed",
+      "  Unauthorized: the key was revoked. Check that the API key is set, active and of this authority.",
+      "  Tenant closed: closing is for good. Use another tenant.",
+      "what a relay has handed on",
+      "  1 tenant.created, by ann",
+      "  2 budget.created at tenant:acme, by ann",
+      "  3 budget.created at tenant:acme/workspace:eng/agent:writer, by ann",
+      "  4 policy.created, by ann",
+      "  5 api_key.created, by ann",
+      "  6 reservation.denied at tenant:acme/workspace:eng/agent:writer, by key \"writer in production\"",
+      "  7 reservation.denied at tenant:acme/workspace:eng/agent:writer, by key \"writer in production\"",
+      "  8 budget.threshold_crossed at tenant:acme/workspace:eng/agent:writer, by key \"writer in production\"",
+      "  9 api_key.revoked, by ann",
+      "  10 budget.closed_via_tenant_cascade at tenant:acme, by ann",
+      "  11 budget.closed_via_tenant_cascade at tenant:acme/workspace:eng/agent:writer, by ann",
+      "  12 tenant.closed, by ann",
+      "what was done, and what was refused",
+      "  1 createTenant by ann",
+      "  2 createBudget by ann",
+      "  3 createBudget by ann",
+      "  4 createPolicy by ann",
+      "  5 createApiKey by ann",
+      "  6 revokeApiKey by ann",
+      "  7 budget.closed_via_tenant_cascade by ann",
+      "  8 budget.closed_via_tenant_cascade by ann",
+      "  9 closeTenant by ann",
+      "  10 fundBudget by ann: TENANT_CLOSED"
     ])
   })
 })

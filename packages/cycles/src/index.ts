@@ -18,14 +18,16 @@ export * as Usage from "./runtime/Usage.ts"
 // an authority of one's own
 export * as Governance from "./ledger/Governance.ts"
 export * as History from "./ledger/History.ts"
-export * as KeyText from "./ledger/KeyText.ts"
 export * as Ledger from "./ledger/Ledger.ts"
-export * as LedgerStore from "./ledger/LedgerStore.ts"
 export * as LedgerStoreMemory from "./ledger/LedgerStoreMemory.ts"
 export * as Permission from "./ledger/Permission.ts"
-export * as RowJson from "./ledger/RowJson.ts"
 export * as ScopeFilter from "./ledger/ScopeFilter.ts"
 export * as Window from "./ledger/Window.ts"
+
+// for a store of one's own
+export * as KeyText from "./ledger/KeyText.ts"
+export * as LedgerStore from "./ledger/LedgerStore.ts"
+export * as RowJson from "./ledger/RowJson.ts"
 
 // the vocabulary
 export * as Action from "./protocol/Action.ts"

@@ -27,7 +27,14 @@ const ask = (
 const versionOf = Effect.fnUntraced(
   function*(session: Session, schema: string): Effect.fn.Return<number, PostgresError> {
     const table = `${quoted(schema)}.migrations`
-    const [[found] = []] = yield* ask(session, [["SELECT to_regclass($1::text) IS NOT NULL", table]])
+    // A query of the catalogue sees what others have committed; `to_regclass` may answer from what this session knew before.
+    const [[found] = []] = yield* ask(session, [[
+      `SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1::text AND c.relname = 'migrations'
+      )`,
+      schema
+    ]])
     if (found?.[0] !== true) return 0
     const [[newest] = []] = yield* ask(session, [[`SELECT coalesce(max(version), 0)::float8 FROM ${table}`]])
     return Number(newest?.[0])

@@ -1,6 +1,6 @@
 import { LedgerStorePostgres, PostgresError } from "@effect-cycles/postgres"
 import { assert, it } from "@effect/vitest"
-import { Action, Amount, Ledger, LedgerStore } from "effect-cycles"
+import { Action, Amount, BudgetAuthority, Ledger, LedgerStore } from "effect-cycles"
 import type { LedgerEvent } from "effect-cycles/ledger/Model"
 import { emptyTenant } from "effect-cycles/ledger/Model"
 import { View } from "effect-cycles/ledger/View"
@@ -107,6 +107,28 @@ withServer("trouble with PostgreSQL", ({ fresh, server, sql }) => {
       const newer = yield* troubleWith(options)
       assert.strictEqual(newer.reason, "SchemaNewer")
       assert.include(newer.message, "1000")
+    }))
+
+  it.live("makes its tables once where several processes begin at once on a database that has none", () =>
+    Effect.gen(function*() {
+      const options = fresh()
+      const eight = Array.from({ length: 8 }, (_, i) => i)
+      const begin = Effect.gen(function*() {
+        const authority = yield* BudgetAuthority.BudgetAuthority
+        return (yield* authority.balances({ tenant: "acme" })).balances.length
+      }).pipe(
+        Effect.provide(
+          Layer.fresh(Ledger.layerEmbedded({
+            tenant: "acme",
+            budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(1_000) }]
+          })).pipe(Layer.provide(Layer.fresh(LedgerStorePostgres.layer(options)))),
+          { local: true }
+        )
+      )
+      assert.deepStrictEqual(
+        yield* Effect.forEach(eight, () => begin, { concurrency: "unbounded" }),
+        eight.map(() => 1)
+      )
     }))
 
   for (

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Action } from "../protocol/Action.ts"
-import { Unit } from "../protocol/Amount.ts"
+import { format, Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
 import type { EventId, ReservationId } from "../protocol/Ids.ts"
 import * as Compaction from "./Compaction.ts"
@@ -179,58 +179,72 @@ const lineOf = (entry: Entry, { after, before }: FiguresChange): Line => ({
   traceId: entry.traceId
 })
 
+/** Beside an amount that names the unit. */
+const shortly = (unit: Unit, amount: bigint): string =>
+  unit === "USD_MICROCENTS" ? format({ unit, amount }) : String(amount)
+
 const textOf = (entry: Entry, before: Figures | undefined, after: Figures): string => {
   const { unit } = after
+  const all = (amount: bigint): string => format({ unit, amount })
+  const part = (amount: bigint): string => shortly(unit, amount)
   const by = (field: "allocated" | "spent" | "reserved" | "debt"): bigint => after[field] - (before?.[field] ?? 0n)
   const of = entry.action === undefined ? "" : ` for ${entry.action.kind} ${entry.action.name}`
-  const onCredit = by("debt") > 0n ? `, ${by("debt")} of it as debt` : ""
+  const onCredit = by("debt") > 0n ? `, ${part(by("debt"))} of it as debt` : ""
   const what = (): string => {
     switch (entry.kind) {
       case "RESERVE":
-        return `${by("reserved")} ${unit} held${of}`
+        return `${all(by("reserved"))} held${of}`
       case "COMMIT":
-        return `${by("spent") + by("debt")} ${unit} charged of ${-by("reserved")} held${of}${onCredit}`
+        return `${all(by("spent") + by("debt"))} charged of ${part(-by("reserved"))} held${of}${onCredit}`
       case "RELEASE":
-        return `a hold of ${-by("reserved")} ${unit} released${of}`
+        return `a hold of ${all(-by("reserved"))} released${of}`
       case "EXPIRE":
-        return `a hold of ${-by("reserved")} ${unit} expired${of}`
+        return `a hold of ${all(-by("reserved"))} expired${of}`
       case "EXTEND":
         return `a hold extended${of}`
       case "EVENT":
-        return `${by("spent") + by("debt")} ${unit} charged without a hold${of}${onCredit}`
+        return `${all(by("spent") + by("debt"))} charged without a hold${of}${onCredit}`
       case "CREATE":
-        return `opened with ${after.allocated} ${unit}`
+        return `opened with ${all(after.allocated)}`
       case "UPDATE":
         return before === undefined || before.status === after.status
-          ? `changed, overdraft limit ${after.overdraftLimit} ${unit}`
-          : `changed from ${before.status} to ${after.status}, overdraft limit ${after.overdraftLimit} ${unit}`
+          ? `changed, overdraft limit ${all(after.overdraftLimit)}`
+          : `changed from ${before.status} to ${after.status}, overdraft limit ${all(after.overdraftLimit)}`
       case "CREDIT":
-        return `${by("allocated")} ${unit} credited${by("debt") < 0n ? `, ${-by("debt")} of it for debt` : ""}`
+        return `${all(by("allocated"))} credited${by("debt") < 0n ? `, ${part(-by("debt"))} of it for debt` : ""}`
       case "DEBIT":
-        return `${-by("allocated")} ${unit} debited`
+        return `${all(-by("allocated"))} debited`
       case "RESET":
-        return `allocation set to ${after.allocated} ${unit}`
+        return `allocation set to ${all(after.allocated)}`
       case "RESET_SPENT":
-        return `a new period with ${after.allocated} ${unit}, of which ${after.spent} are spent`
+        return `a new period with ${all(after.allocated)}, of which ${part(after.spent)} are spent`
       case "REPAY_DEBT":
-        return `${-by("debt")} ${unit} of debt repaid${by("allocated") > 0n ? `, ${by("allocated")} credited` : ""}`
+        return `${all(-by("debt"))} of debt repaid${by("allocated") > 0n ? `, ${part(by("allocated"))} credited` : ""}`
       case "OPENING":
-        return `brought forward from older entries: ${after.allocated} ${unit} allocated, ${after.spent} spent, ${after.reserved} held, ${after.debt} owed`
+        return `brought forward from older entries: ${all(after.allocated)} allocated, ${part(after.spent)} spent, ${
+          part(after.reserved)
+        } held, ${part(after.debt)} owed`
     }
   }
-  return `${what()}; ${remaining(after)} ${unit} remain`
+  return `${what()}; ${all(remaining(after))} remain`
 }
 
 const textIn = (value: unknown): string | undefined =>
   typeof value === "string" || typeof value === "bigint" ? String(value) : undefined
 
+const amountIn = (
+  value: unknown,
+  unit: Unit | undefined,
+  write: (unit: Unit, amount: bigint) => string
+): string | undefined => typeof value === "bigint" && unit !== undefined ? write(unit, value) : textIn(value)
+
 const whyDenied = ({ details, scope, unit }: LedgerEvent): string => {
-  const asked = textIn(details.requested_amount)
-  const left = textIn(details.remaining)
+  const asked = amountIn(details.requested_amount, unit, (unit, amount) => format({ unit, amount }))
+  const left = amountIn(details.remaining, unit, shortly)
   const message = textIn(details.message)
   const fix = textIn(details.suggested_fix)
   return `${textIn(details.reason_code) ?? "denied"} at ${scope ?? "an unknown scope"}` +
-    (asked === undefined ? "" : `: ${asked} ${unit ?? ""} were asked for`) +
+    (asked === undefined ? "" : `: ${asked} were asked for`) +
     (left === undefined ? "" : `, ${left} remained`) +
     (message === undefined ? "" : `; ${message}`) +
     (fix === undefined ? "" : `. ${fix}`)

@@ -3,7 +3,10 @@
  *
  * `Governance.asOperator` governs every tenant, `Governance.as` what a tenant's principal may govern of its own. Both have the same
  * operations, so a service can hand either to the same code. `Governance.authenticate` turns the secret of an API key into the
- * principal it stands for; `Ledger.as` makes that an authority.
+ * principal it stands for; `Ledger.as` makes that an authority, and `Governance.layerAuthority` is both at once.
+ *
+ * A `Ledger` opens budgets and policies too. That is for the program that owns it, to furnish what it runs on: nobody is asked
+ * for a permission, and the acts are the operator's. Both are the same commands, decided by the same rules.
  *
  * Every act is audited in its own transaction, done or refused; reads are no acts.
  *
@@ -54,6 +57,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Balance, BalancesQuery } from "../protocol/Balance.ts"
+import type { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
 import type { NotFound, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
 import { AuthorityUnavailable, InvalidRequest, Unauthorized } from "../protocol/CyclesError.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
@@ -64,7 +68,7 @@ import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
-import { Ledger } from "./Ledger.ts"
+import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
 import type {
   Act,
@@ -90,6 +94,7 @@ import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
 export type {
+  Act,
   ApiKeySettings,
   BudgetOptions,
   FundReply,
@@ -220,6 +225,7 @@ export interface Governing {
    * nothing.
    */
   readonly closeTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
+  /** One registered tenant; `NotFound` where it is not, even if it has budgets. */
   readonly tenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
   /** The registered tenants by id. */
   readonly tenants: (
@@ -230,7 +236,7 @@ export interface Governing {
   ) => Effect.Effect<ReadonlyArray<Tenant>, Trouble>
 
   /**
-   * Makes a key. It lives 90 days when no `expiresAtMs` is given, and may do what `Permission.defaults` says when no permissions
+   * Makes a key of a registered tenant. It lives 90 days when no `expiresAtMs` is given, and may do what `Permission.defaults` says when no permissions
    * are.
    */
   readonly createApiKey: (
@@ -257,6 +263,7 @@ export interface Governing {
     id: string,
     options?: { readonly overlapMs?: number | undefined }
   ) => Effect.Effect<NewApiKey, GovernanceError>
+  /** One key of the tenant, revoked and expired ones too. */
   readonly apiKey: (tenant: string, id: string) => Effect.Effect<ApiKey, GovernanceError>
   /** The tenant's keys by id. */
   readonly apiKeys: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<ApiKey>, Trouble>
@@ -276,6 +283,7 @@ export interface Governing {
   readonly unfreezeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
   /** Closes a budget for good. */
   readonly closeBudget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
+  /** One budget as it stands now. */
   readonly budget: (tenant: string, budget: BudgetName) => Effect.Effect<Budget, BudgetError>
   /** The tenant's budgets with all of the query's segments, by scope and unit, from the one after `after`. */
   readonly budgets: (
@@ -388,7 +396,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return { code: "FORBIDDEN", reason: "it belongs to another tenant" }
     }
     if (caller.tenant !== undefined && who === "operators") {
-      return { code: "FORBIDDEN", reason: `only an operator may do this, with the permission ${needs}` }
+      return {
+        code: "FORBIDDEN",
+        reason: `only an operator may do this, with the permission ${needs}`,
+        details: { suggestion: "Ask an operator to do it" }
+      }
     }
     return caller.permissions !== undefined && !covers(caller.permissions, needs)
       ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing` }
@@ -842,3 +854,51 @@ export const make = Effect.fnUntraced(
  */
 export const layer = (options: Options): Layer.Layer<Governance, InvalidRequest, Ledger> =>
   Layer.effect(Governance, make(options))
+
+/**
+ * The authority of whom the secret of an API key stands for, on the ledger around it. Requests that name no subject are the
+ * tenant's.
+ *
+ * Fails with `Unauthorized` where the key is not known, was revoked or has expired. What becomes of it later binds the authority
+ * from its next operation on.
+ *
+ * **Example** (A budget for whoever has the key)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { Amount, BudgetAuthority, Governance, Ledger } from "effect-cycles"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { asOperator } = yield* Governance.Governance
+ *   const operator = asOperator({ actor: "ops" })
+ *   yield* operator.createTenant("acme", { name: "Acme Corporation" })
+ *   const { secret } = yield* operator.createApiKey("acme", { name: "reports", permissions: ["balances:read"] })
+ *
+ *   const balances = Effect.gen(function*() {
+ *     const authority = yield* BudgetAuthority.BudgetAuthority
+ *     return (yield* authority.balances({ tenant: "acme" })).balances.length
+ *   })
+ *   return yield* Effect.provide(balances, Governance.layerAuthority(secret))
+ * })
+ *
+ * const layer = Governance.layer({ peppers: [Redacted.make("thirty-two or more secret characters")] }).pipe(
+ *   Layer.provideMerge(
+ *     Ledger.layerMemory({ tenant: "acme", budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }] })
+ *   )
+ * )
+ *
+ * console.log(await Effect.runPromise(Effect.provide(program, layer))) // => 1
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAuthority = (
+  secret: Redacted.Redacted<string>
+): Layer.Layer<BudgetAuthority, Unauthorized | AuthorityUnavailable, Governance | Ledger> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.flatMap(Governance, ({ authenticate }) => authenticate(secret)),
+      ledgerAuthority
+    )
+  )

@@ -71,6 +71,7 @@ import type { View } from "./View.ts"
 
 export type { Compaction, Cuts } from "./Compaction.ts"
 export type { Denial, Explanation, Line } from "./Explaining.ts"
+export type { Entry, LedgerEvent } from "./Model.ts"
 export type { Verification } from "./Verification.ts"
 
 /**
@@ -247,7 +248,11 @@ export const alertsOf = (options: AlertOptions | undefined): Alerts => {
   }
 }
 
-/** What history needs of the ledger around it. */
+/**
+ * What history needs of the ledger around it.
+ *
+ * @internal
+ */
 export interface Around {
   readonly store: Store
   readonly entriesBell: Bell

@@ -4,8 +4,11 @@
  * The ledger is the loop around the rule-book: it checks a request's shape, queues it in its tenant's lane, loads what the
  * rules ask for, lets them decide, writes the net change in the same transaction, and builds the typed error at the edge.
  *
- * `Ledger.layerMemory` is all a test or a script needs. `Ledger.layer` works on any store, and `Ledger.as` gives each
- * principal an authority of its own.
+ * `Ledger.layerMemory` is all a test or a script needs, and `Ledger.layerEmbedded` the same on a store that lasts. For several
+ * tenants there is `Ledger.layer`, and `Ledger.as` gives each principal an authority of its own.
+ *
+ * What changes budgets and policies here is for the program that owns the ledger: it asks for no permission, and its acts are
+ * audited as the operator's. `Governance` does the same, and more, in somebody's name, within what that one may do.
  *
  * **Example** (A budget for a script)
  *
@@ -500,6 +503,70 @@ export const make = Effect.fnUntraced(
 export const layer = (options?: Options): Layer.Layer<Ledger, never, LedgerStore> => Layer.effect(Ledger, make(options))
 
 /**
+ * What an embedded ledger begins with, beside how it works and in whose name its authority acts.
+ *
+ * - `budgets`, `policies`: opened for the tenant where it has none of that scope and unit, or of that name; none when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EmbeddedOptions extends Principal, Options {
+  readonly budgets?: ReadonlyArray<BudgetOptions> | undefined
+  readonly policies?: ReadonlyArray<PolicyOptions> | undefined
+}
+
+/**
+ * A ledger on the store around it, and the authority of one tenant on it: all that a program needs to keep its own budgets.
+ *
+ * Budgets and policies that are in the store already stay as they are, whatever the options say now: a program that starts
+ * again goes on where it ended. Change them by `fund`, `updateBudget` and `updatePolicy`.
+ *
+ * Fails with `InvalidRequest` when a budget or a policy is not well formed or named twice, and with `AuthorityUnavailable` when
+ * the store cannot be reached.
+ *
+ * **Example** (What was spent stays spent)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Action, Amount, Budget, BudgetAuthority, Ledger, LedgerStoreMemory } from "effect-cycles"
+ *
+ * const spend = Budget.guard(
+ *   { action: Action.make("llm.completion", "gpt-4o"), estimate: Amount.tokens(1_000) },
+ *   (r) => Effect.succeed(r.commit(Amount.tokens(400), undefined))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* spend
+ *   const authority = yield* BudgetAuthority.BudgetAuthority
+ *   const { balances } = yield* authority.balances({ tenant: "acme" })
+ *   return balances.map(({ remaining }) => Amount.format(remaining))
+ * })
+ *
+ * const acme = Ledger.layerEmbedded({
+ *   tenant: "acme",
+ *   budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(5_000) }]
+ * })
+ *
+ * // A store that outlives both runs, as LedgerStoreSqlite and LedgerStorePostgres do.
+ * const twice = Effect.forEach([1, 2], () =>
+ *   Effect.provide(program, Layer.provideMerge(Budget.layer(), acme), { local: true }))
+ *
+ * console.log(await Effect.runPromise(Effect.provide(twice, LedgerStoreMemory.layer)))
+ * // => [ [ "4600 TOKENS" ], [ "4200 TOKENS" ] ]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerEmbedded = (
+  options: EmbeddedOptions
+): Layer.Layer<Ledger | BudgetAuthority, BudgetError, LedgerStore> =>
+  Layer.provideMerge(
+    layerAuthority(options),
+    Layer.effect(Ledger, Effect.tap(make(options), (ledger) => furnish(ledger, options)))
+  )
+
+/**
  * A ledger in memory with some budgets, and the authority of one tenant on it: all a test or a script needs.
  *
  * Fails with `InvalidRequest` when a budget or a policy is not well formed or named twice.
@@ -531,24 +598,8 @@ export const layer = (options?: Options): Layer.Layer<Ledger, never, LedgerStore
  * @since 0.1.0
  */
 export const layerMemory = (
-  options: Principal & Options & {
-    readonly budgets: ReadonlyArray<BudgetOptions>
-    readonly policies?: ReadonlyArray<PolicyOptions> | undefined
-  }
-): Layer.Layer<Ledger | BudgetAuthority, BudgetError> => {
-  const ledger = Layer.effect(
-    Ledger,
-    Effect.gen(function*() {
-      const ledger = yield* make(options)
-      yield* Effect.forEach(options.budgets, (budget) => ledger.createBudget(options.tenant, budget), { discard: true })
-      yield* Effect.forEach(options.policies ?? [], (policy) => ledger.createPolicy(options.tenant, policy), {
-        discard: true
-      })
-      return ledger
-    })
-  ).pipe(Layer.provide(LedgerStoreMemory.layer))
-  return Layer.provideMerge(layerAuthority(options), ledger)
-}
+  options: EmbeddedOptions & { readonly budgets: ReadonlyArray<BudgetOptions> }
+): Layer.Layer<Ledger | BudgetAuthority, BudgetError> => Layer.provide(layerEmbedded(options), LedgerStoreMemory.layer)
 
 /**
  * The authority of one principal on the ledger around it. Requests that name no subject are the tenant's.
@@ -561,6 +612,54 @@ export const layerAuthority = (principal: Principal): Layer.Layer<BudgetAuthorit
     Layer.effect(BudgetAuthority, Effect.map(Ledger, (ledger) => ledger.as(principal))),
     Layer.succeed(Default, { tenant: principal.tenant })
   )
+
+/** Opens what a tenant does not have yet. */
+const furnish = Effect.fnUntraced(function*(
+  ledger: Operations,
+  { budgets = [], policies = [], tenant }: EmbeddedOptions
+): Effect.fn.Return<void, BudgetError> {
+  const named = new Set<string>()
+  // Another process may open the same between the look and the act. What is named twice here is refused for it.
+  const unlessThere = (
+    name: string,
+    isThere: Effect.Effect<boolean, BudgetError>,
+    open: Effect.Effect<unknown, BudgetError>
+  ): Effect.Effect<unknown, BudgetError> => {
+    if (named.has(name)) return open
+    named.add(name)
+    return Effect.flatMap(
+      isThere,
+      (there) =>
+        there ?
+          Effect.void :
+          Effect.catchTag(open, "InvalidRequest", (error) =>
+            Effect.flatMap(isThere, (there) =>
+              there ? Effect.void : Effect.fail(error)))
+    )
+  }
+  for (const budget of budgets) {
+    const { allocated: { unit }, scope } = budget
+    const isThere = ledger.limits(tenant, scope, unit).pipe(
+      Effect.as(true),
+      Effect.catchTag("BudgetNotFound", () => Effect.succeed(false))
+    )
+    yield* unlessThere(`budget ${scope} ${unit}`, isThere, ledger.createBudget(tenant, budget))
+  }
+  for (const policy of policies) {
+    const isAmong = (after?: string): Effect.Effect<boolean, BudgetError> =>
+      Effect.flatMap(ledger.policies(tenant, { after }), (rows) => {
+        const last = rows[rows.length - 1]
+        return last === undefined || rows.some(({ name }) => name === policy.name)
+          ? Effect.succeed(last !== undefined)
+          : isAmong(last.id)
+      })
+    yield* unlessThere(
+      `policy ${policy.name}`,
+      Effect.suspend(() => isAmong()),
+      ledger.createPolicy(tenant, policy)
+    )
+  }
+})
 
 const tenantsOf = (batch: ReadonlyArray<Submission>): ReadonlyArray<string> => {
   const first = batch[0]

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Unit } from "../protocol/Amount.ts"
+import { format } from "../protocol/Amount.ts"
 import type { Context, CyclesError, ErrorCode } from "../protocol/CyclesError.ts"
 import * as Errors from "../protocol/CyclesError.ts"
 import type { JsonObject } from "../protocol/Metrics.ts"
@@ -49,10 +50,12 @@ export const suggestion = (refusal: Refusal): string | undefined => {
   if (scope === undefined) return undefined
   switch (code) {
     case "BUDGET_EXCEEDED":
-      return requested === undefined || remaining === undefined
+      return requested === undefined || remaining === undefined || unit === undefined
         ? undefined
-        : `Credit ${scope} by at least ${requested - remaining} ${unit}, or ${
-          remaining > 0n ? `ask for ${remaining} ${unit} or less` : "wait until running work gives back what it holds"
+        : `Credit ${scope} by at least ${format({ unit, amount: requested - remaining })}, or ${
+          remaining > 0n
+            ? `ask for ${format({ unit, amount: remaining })} or less`
+            : "wait until running work gives back what it holds"
         }`
     case "BUDGET_NOT_FOUND":
       return `Create a budget in ${unit} on ${scope} or on a scope above it`

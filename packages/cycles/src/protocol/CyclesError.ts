@@ -28,7 +28,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { Unit } from "./Amount.ts"
+import { format, Unit } from "./Amount.ts"
 import { JsonObject } from "./Metrics.ts"
 
 /**
@@ -98,13 +98,16 @@ const ContextStruct = Schema.Struct(context)
 
 const describe = (what: string, self: Context, next: string): string => {
   const where = self.scope === undefined ? "" : ` at ${self.scope}`
+  // Dollars say for themselves what they are; other amounts share the name of their unit.
+  const isMoney = self.unit === "USD_MICROCENTS"
+  const shown = (amount: bigint): string => isMoney ? format({ unit: "USD_MICROCENTS", amount }) : String(amount)
   const numbers = self.requested === undefined && self.remaining === undefined
     ? ""
     : ` (${
       [
-        self.requested === undefined ? undefined : `requested ${self.requested}`,
-        self.remaining === undefined ? undefined : `remaining ${self.remaining}`,
-        self.unit
+        self.requested === undefined ? undefined : `requested ${shown(self.requested)}`,
+        self.remaining === undefined ? undefined : `remaining ${shown(self.remaining)}`,
+        isMoney ? undefined : self.unit
       ].filter((part) => part !== undefined).join(", ")
     })`
   const reason = self.reason === undefined ? "" : `: ${self.reason}`
@@ -201,7 +204,7 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("effect-cycles/Forb
   }
 
   override get message(): string {
-    return describe("Forbidden", this, "Use a key of that tenant, or ask for the permission.")
+    return describe("Forbidden", this, "Use a key of that tenant and scope, or ask for the permission.")
   }
 }
 

@@ -21,7 +21,12 @@ const find = (view: View, cause: Cause, id: string): ApiKeyRow | undefined => {
   return row?._tag === "api_key" ? row : undefined
 }
 
-const unknown = (id: string): Verdict => refused({ code: "NOT_FOUND", reason: `there is no key ${id}` })
+const unknown = (id: string): Verdict =>
+  refused({
+    code: "NOT_FOUND",
+    reason: `there is no key ${id}`,
+    details: { suggestion: "Look it up among the tenant's keys" }
+  })
 
 const answered = (row: ApiKeyRow, changes: ReadonlyArray<Change>): Verdict => ({
   _tag: "Done",
@@ -65,7 +70,11 @@ export const decideCreateApiKey = (
 ): Verdict => {
   const { tenant } = command.cause
   if (view.tenant(tenant)?.profile === undefined) {
-    return refused({ code: "NOT_FOUND", reason: `there is no tenant ${tenant}; register it first` })
+    return refused({
+      code: "NOT_FOUND",
+      reason: `there is no tenant ${tenant}`,
+      details: { suggestion: "Register it first, by createTenant" }
+    })
   }
   // The same command again, because its first transaction took effect and its answer was lost.
   const there = find(view, command.cause, order.key.id)

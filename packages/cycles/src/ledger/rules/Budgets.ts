@@ -29,7 +29,8 @@ export const decideCreate = (
       field: "scope",
       scope: budget.scope,
       unit: budget.unit,
-      reason: "there is already a budget on this scope in this unit"
+      reason: "there is already a budget on this scope in this unit",
+      details: { suggestion: "Fund or update the one that is there" }
     })
   }
   return {
@@ -45,7 +46,13 @@ export const decideCreate = (
 }
 
 const noBudget = (scope: string, unit: Unit): Verdict =>
-  refused({ code: "BUDGET_NOT_FOUND", scope, unit, reason: `Budget not found for provided scope: ${scope}` })
+  refused({
+    code: "BUDGET_NOT_FOUND",
+    scope,
+    unit,
+    reason: `Budget not found for provided scope: ${scope}`,
+    details: { suggestion: `Check the scope and the unit, or create a budget in ${unit} there` }
+  })
 
 export const decideUpdate = (
   view: View,

@@ -10,7 +10,7 @@
  */
 import * as Result from "effect/Result"
 import type { Unit } from "../../protocol/Amount.ts"
-import { MAX_INT64 } from "../../protocol/Amount.ts"
+import { format, MAX_INT64 } from "../../protocol/Amount.ts"
 import type { BudgetRow, CounterRow, Limit, ReservationRow } from "../Model.ts"
 import type { Refusal } from "../Refusal.ts"
 import type { Missing, View } from "../View.ts"
@@ -169,7 +169,7 @@ export const refuses = (view: View, row: BudgetRow, requested: bigint, now: numb
     unit,
     requested,
     remaining,
-    reason: `the limit "${limit.id}" allows ${limit.amount} ${unit} per ${window}`,
+    reason: `the limit "${limit.id}" allows ${format({ unit, amount: limit.amount })} per ${window}`,
     ...(at === undefined
       ? { details: { limit_id: limit.id, window, suggestion } }
       : { retryAfterMs: at - now, details: { limit_id: limit.id, window, reopens_at_ms: at, suggestion } })
@@ -180,7 +180,9 @@ const suggest = (row: BudgetRow, limit: Limit, remaining: bigint, at: number | u
   const raise = `raise the limit "${limit.id}" of ${row.scope}`
   if (at === undefined) return `Ask for less at once, or ${raise}; waiting does not help`
   const wait = `Wait until ${new Date(at).toISOString()}`
-  return remaining > 0n ? `${wait}, ask for ${remaining} ${row.unit} or less, or ${raise}` : `${wait}, or ${raise}`
+  return remaining > 0n
+    ? `${wait}, ask for ${format({ unit: row.unit, amount: remaining })} or less, or ${raise}`
+    : `${wait}, or ${raise}`
 }
 
 /** The counters of some budgets with a hold on them; the reservation remembers their ids. */

@@ -31,7 +31,12 @@ const tooMany = (view: View, { tenant }: PolicyRow): Verdict | undefined =>
     reason: `a tenant has at most ${MOST_POLICIES} policies; delete one that is disabled or over`
   })
 
-const noPolicy = (id: string): Verdict => refused({ code: "NOT_FOUND", reason: `there is no policy ${id}` })
+const noPolicy = (id: string): Verdict =>
+  refused({
+    code: "NOT_FOUND",
+    reason: `there is no policy ${id}`,
+    details: { suggestion: "Look it up among the tenant's policies" }
+  })
 
 /** Specification: operation `createPolicy`. */
 export const decideCreatePolicy = (

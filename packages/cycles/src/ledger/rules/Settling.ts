@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Result from "effect/Result"
+import { format } from "../../protocol/Amount.ts"
 import type { ExtendReply } from "../../protocol/Extend.ts"
 import type { CommitReply, ReleaseReply } from "../../protocol/Settle.ts"
 import * as Charge from "../Charge.ts"
@@ -84,7 +85,9 @@ export const decideCommit = (view: View, command: Command & { readonly _tag: "Co
       requested: actual.amount,
       remaining: held,
       reason: "more was used than reserved, and the overage policy is REJECT",
-      details: { suggestion: `Commit ${held} ${unit} or less, or reserve under another overage policy` }
+      details: {
+        suggestion: `Commit ${format({ unit, amount: held })} or less, or reserve under another overage policy`
+      }
     })
   }
   const charged = Charge.charge(rows, held, actual.amount, row.overagePolicy)

@@ -114,7 +114,8 @@ const isRepeated = (view: View, command: Command): boolean =>
 
 const SUSPENDED: Refusal = {
   code: "FORBIDDEN",
-  reason: "the tenant is suspended; what was reserved can still be settled"
+  reason: "the tenant is suspended; what was reserved can still be settled",
+  details: { suggestion: "Ask an operator to reactivate it" }
 }
 
 const suspended = (view: View, command: Command, now: number): Verdict | undefined => {

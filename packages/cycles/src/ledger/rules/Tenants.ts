@@ -51,7 +51,11 @@ const settled = (before: TenantProfile, settings: TenantSettings): TenantProfile
 })
 
 const unregistered = (tenant: string): Verdict =>
-  refused({ code: "NOT_FOUND", reason: `there is no tenant ${tenant}; register it first` })
+  refused({
+    code: "NOT_FOUND",
+    reason: `there is no tenant ${tenant}`,
+    details: { suggestion: "Register it first, by createTenant" }
+  })
 
 const answered = (profile: TenantProfile, changes: ReadonlyArray<Change>): Verdict => ({
   _tag: "Done",
