@@ -275,6 +275,7 @@ export interface Scenario {
  *   those are out of reach
  * - `statuses`: the command `SetTenantStatus`; without it, or without `defaults`, the rules about tenants are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
+ * - `prefix`: what the names of tenants begin with; nothing when not given. Scenarios with different ones can share a store
  *
  * @category models
  * @since 0.1.0
@@ -287,6 +288,7 @@ export interface Options {
   readonly statuses?: boolean
   readonly windows?: boolean
   readonly maxExtensions?: number
+  readonly prefix?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -304,6 +306,8 @@ export const START_MS = 1_000_000_000_000
 const LATEST_MS = START_MS + 23 * 3_600_000
 
 const TENANTS = ["acme", "acme-2", "beta"]
+
+const tenantsOf = ({ prefix = "" }: Options): ReadonlyArray<string> => TENANTS.map((name) => `${prefix}${name}`)
 
 const UNITS: ReadonlyArray<Unit> = ["TOKENS", "USD_MICROCENTS"]
 
@@ -668,7 +672,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
       return {
         _tag: tag,
         tenant: asking.tenant,
-        policy: { scopePattern: patternOf(draw, TENANTS[asking.tenant] ?? "acme"), ...policySeedOf(draw) }
+        policy: { scopePattern: patternOf(draw, tenantsOf(options)[asking.tenant] ?? ""), ...policySeedOf(draw) }
       }
     case "UpdatePolicy": {
       const { name, ...change } = policySeedOf(draw)
@@ -771,7 +775,7 @@ const SORTS: ReadonlyArray<SortBy> = [
 ]
 
 const budgetOf = (draw: Draw, options: Options, root?: string): ReferenceModel.BudgetSeed => {
-  const tenant = root ?? oneOf(draw, [[6, "acme"], [2, "acme-2"], [1, "beta"]])
+  const tenant = root ?? tenantsOf(options)[oneOf(draw, [[6, 0], [2, 1], [1, 2]])] ?? ""
   const huge = hugeOf(draw)
   const allocated = oneOf(draw, [[4, 50n], [4, 100n], [2, 20n], [1, 0n], [3, 1_000n], [2, huge]])
   const overdraftLimit = oneOf(draw, [[5, 0n], [2, 20n], [2, 100n], [1, 5n], [1, INT64_MAX]])
@@ -811,7 +815,7 @@ const scenarioOf = (
   commands: ReadonlyArray<Command>,
   options: Options
 ): Scenario => {
-  const names = TENANTS.slice(0, tenants)
+  const names = tenantsOf(options).slice(0, tenants)
   const isFirst = (budget: ReferenceModel.BudgetSeed, i: number): boolean =>
     budgets.findIndex((other) => other.scope === budget.scope && other.unit === budget.unit) === i
   return {
@@ -850,11 +854,11 @@ export const generate = (seed: number, length: number, options: Options = {}): S
   const draw = mulberry32(seed)
   const tenants = 2 + draw(2)
   const budgets = [
-    ...TENANTS.slice(0, tenants).flatMap((tenant) => draw(5) === 0 ? [] : [budgetOf(draw, options, tenant)]),
+    ...tenantsOf(options).slice(0, tenants).flatMap((tenant) => draw(5) === 0 ? [] : [budgetOf(draw, options, tenant)]),
     ...Array.from({ length: 1 + draw(6) }, () => budgetOf(draw, options))
   ]
   const maxExtensions = oneOf(draw, [[2, 10], [1, 2], [1, 1]])
-  const defaults = TENANTS.map((tenant) => defaultsOf(draw, tenant))
+  const defaults = tenantsOf(options).map((tenant) => defaultsOf(draw, tenant))
   // Policies in every other scenario only, for where much is denied little else happens; there, from the beginning.
   const policies = options.policies !== false && seed % 2 === 0
   const commands = Array.from({ length }, (_, i): Command =>
@@ -885,10 +889,12 @@ export const makeArbitrary = (options: Options = {}): Arbitrary.Arbitrary<Scenar
   Arbitrary.map(
     Arbitrary.all({
       tenants: Arbitrary.schema(Schema.Literals([2, 3])),
-      roots: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))),
+      roots: Arbitrary.all(
+        tenantsOf(options).map((tenant) => fromNumbers(18, (draw) => budgetOf(draw, options, tenant)))
+      ),
       budgets: Arbitrary.array(fromNumbers(20, (draw) => budgetOf(draw, options)), { maxLength: 8 }),
       maxExtensions: Arbitrary.schema(Schema.Literals([10, 2, 1])),
-      defaults: Arbitrary.all(TENANTS.map((tenant) => fromNumbers(12, (draw) => defaultsOf(draw, tenant)))),
+      defaults: Arbitrary.all(tenantsOf(options).map((tenant) => fromNumbers(12, (draw) => defaultsOf(draw, tenant)))),
       commands: Arbitrary.array(fromNumbers(80, (draw) => commandOf(draw, options)))
     }),
     ({ budgets, commands, defaults, maxExtensions, roots, tenants }) =>

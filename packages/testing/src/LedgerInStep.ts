@@ -6,40 +6,46 @@
  *
  * ```ts
  * import { Commands, LedgerInStep } from "@effect-cycles/testing"
- * import { Effect, Layer } from "effect"
- * import { Ledger, LedgerStoreMemory } from "effect-cycles"
- * import * as TestClock from "effect/testing/TestClock"
- * import * as Redacted from "effect/Redacted"
-import { TestClock } from "effect/testing"
+ * import { Effect } from "effect"
+ * import { LedgerStoreMemory } from "effect-cycles"
  *
  * const scenario = Commands.generate(1, 40, { seededDebt: false })
+ * const { difference } = await Effect.runPromise(LedgerInStep.run(scenario, LedgerStoreMemory.layer))
  *
- * const program = LedgerInStep.run(scenario).pipe(
- *   Effect.provide(
- *     Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
- *       Layer.provideMerge(LedgerStoreMemory.layer),
- *       Layer.provideMerge(Layer.effectDiscard(TestClock.setTime(Commands.START_MS))),
- *       Layer.provideMerge(TestClock.layer())
- *     )
- *   )
- * )
- *
- * const { difference } = await Effect.runPromise(program)
  * console.log(difference) // => undefined
  * ```
  *
  * @since 0.1.0
  */
 import type { BudgetAuthority, CyclesError } from "effect-cycles"
-import { Amount, Governance, Ledger, Window } from "effect-cycles"
-import type { PolicyRow } from "effect-cycles/ledger/Model"
+import { Amount, Governance, Ledger, LedgerStore, LedgerStoreMemory, Window } from "effect-cycles"
+import type { BudgetRow, PolicyRow } from "effect-cycles/ledger/Model"
 import type { Cursor } from "effect-cycles/protocol/Ids"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as TestClock from "effect/testing/TestClock"
 import * as Commands from "./Commands.ts"
 import * as ReferenceModel from "./ReferenceModel.ts"
+
+/**
+ * How a scenario is run.
+ *
+ * - `atOnce`: up to so many commands are sent without waiting for the replies of those before, so that they share transactions; 1
+ *   when not given
+ * - `restarts`: so many times in between, the ledger and its store are made anew, and the last requests are sent once more; 0
+ *   when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly atOnce?: number | undefined
+  readonly restarts?: number | undefined
+}
 
 /**
  * How a scenario went.
@@ -193,46 +199,230 @@ const perform = (
   })
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// time, and what a store keeps
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Says the time it was told. What sleeps, sleeps by the machine's clock: no pause of a ledger is part of a scenario. */
+class ScenarioClock implements Clock.Clock {
+  now = Commands.START_MS
+  private readonly real: Clock.Clock
+
+  constructor(real: Clock.Clock) {
+    this.real = real
+    this.monotonicTimeNanos = real.monotonicTimeNanos
+  }
+
+  currentTimeMillisUnsafe(): number {
+    return this.now
+  }
+  readonly currentTimeMillis = Effect.sync(() => this.now)
+  currentTimeNanosUnsafe(): bigint {
+    return BigInt(this.now) * 1_000_000n
+  }
+  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
+  monotonicTimeNanosUnsafe(): bigint {
+    return this.real.monotonicTimeNanosUnsafe()
+  }
+  readonly monotonicTimeNanos: Effect.Effect<bigint>
+  sleep(...args: Parameters<Clock.Clock["sleep"]>): Effect.Effect<void> {
+    return this.real.sleep(...args)
+  }
+}
+
+/** More budgets than any scenario has. */
+const ALL = { after: undefined, limit: 1_000 }
+
+/** A tenant no scenario has. A command of its keeps the lane busy until the others have gathered behind it. */
+const USHER = "usher"
+
+/** A store with one lane, that shows what every transaction leaves of its tenants' budgets. */
+const watch = Effect.fnUntraced(function*(
+  store: LedgerStore.Operations,
+  gate: Latch.Latch,
+  left: Map<string, ReadonlyArray<BudgetRow>>
+): Effect.fn.Return<LedgerStore.Operations> {
+  const aside = yield* LedgerStoreMemory.make
+  return {
+    ...store,
+    lanes: 1,
+    laneOf: () => 0,
+    transact: (tenants, body) =>
+      tenants[0] === USHER
+        ? Effect.andThen(gate.await, aside.transact(tenants, body))
+        : store.transact(tenants, (tx) =>
+          Effect.tap(body(tx), () =>
+            Effect.forEach(
+              tenants,
+              (tenant) => Effect.map(tx.budgets(tenant, {}, ALL), (rows) => left.set(tenant, rows)),
+              { discard: true }
+            )))
+  }
+})
+
+const FIGURES = ["allocated", "spent", "reserved", "debt", "overdraftLimit", "capped", "status"] as const
+
+const figuresOf = (
+  budgets: ReadonlyArray<Pick<BudgetRow, "scope" | "unit" | typeof FIGURES[number]>>
+): ReadonlyArray<string> =>
+  budgets
+    .map((budget) => `${budget.scope} ${budget.unit} ${FIGURES.map((name) => `${name} ${budget[name]}`).join(", ")}`)
+    .sort()
+
+// ---------------------------------------------------------------------------------------------------------------------
+// running
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A list may take several requests, and what else changed in between would show. */
+const isList = ({ operation }: Commands.Step): boolean =>
+  operation._tag === "Balances" || operation._tag === "ListReservations"
+
+/** What came before a restart is asked for once more. */
+const repeated: ReadonlyArray<Commands.Command> = Array.from({ length: 6 }, () => ({
+  _tag: "Repeat",
+  back: 5,
+  twist: "same"
+}))
+
+/** The commands between one restart and the next. */
+const partsOf = (
+  { commands }: Commands.Scenario,
+  restarts: number
+): ReadonlyArray<ReadonlyArray<Commands.Command>> =>
+  Array.from({ length: restarts + 1 }, (_, i) => {
+    const bound = (part: number): number => Math.trunc(commands.length * part / (restarts + 1))
+    return [...(i === 0 ? [] : repeated), ...commands.slice(bound(i), bound(i + 1))]
+  })
+
 /**
- * Runs a scenario on the ledger around it and on the model, in step, with `TestClock` as the time of both. Stops at the first
- * difference; the ledger's entries must fold to its balances too.
+ * Runs a scenario on a ledger and on the model, in step, each at the scenario's time. Stops at the first difference in a
+ * reply or in what a transaction left of a budget; at the end the ledger's entries must fold to its balances too.
+ *
+ * The store is made once for each start of the ledger: what it keeps has to be kept by something else where there are
+ * restarts, such as a file.
  *
  * @category running
  * @since 0.1.0
  */
-export const run = Effect.fnUntraced(function*(
-  scenario: Commands.Scenario
-): Effect.fn.Return<Run, Ledger.BudgetError | Governance.GovernanceError, Ledger.Ledger> {
-  const ledger = yield* Ledger.Ledger
-  const governance = yield* Governance.make({ peppers: [Redacted.make("a pepper that has signed nothing yet")] })
-  const operator = governance.asOperator({ actor: "operator" })
-  yield* register(operator, scenario)
-  for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
-    yield* ledger.createBudget(tenant, {
-      scope,
-      allocated: Amount.make(unit, allocated),
-      overdraftLimit: Amount.make(unit, overdraftLimit ?? 0n),
-      status,
-      limits: limitsOf(unit, limits ?? [])
-    })
-  }
+export const run = Effect.fnUntraced(function*<E>(
+  scenario: Commands.Scenario,
+  store: Layer.Layer<LedgerStore.LedgerStore, E>,
+  options: Options = {}
+): Effect.fn.Return<Run, E | Ledger.BudgetError | Governance.GovernanceError> {
+  const { atOnce = 1, restarts = 0 } = options
+  const clock = new ScenarioClock(yield* Clock.Clock)
+  const gate = Latch.makeUnsafe(false)
+  const left = new Map<string, ReadonlyArray<BudgetRow>>()
   const driver = Commands.makeDriver(scenario)
   const entries: Array<Commands.Entry> = []
-  for (const command of scenario.commands) {
-    for (const step of driver.steps(command)) {
-      yield* TestClock.setTime(step.now)
-      const outcome = yield* perform(ledger, operator, step.operation)
+
+  /** Sends steps of one time, and compares what came of them. */
+  const take = Effect.fnUntraced(function*(
+    { ledger, operator }: { readonly ledger: Ledger.Operations; readonly operator: Governance.Governing },
+    steps: ReadonlyArray<Commands.Step>
+  ): Effect.fn.Return<object | undefined> {
+    clock.now = steps[0]?.now ?? clock.now
+    left.clear()
+    let outcomes: ReadonlyArray<ReferenceModel.Outcome>
+    if (steps.length === 1) {
+      outcomes = yield* Effect.forEach(steps, ({ operation }) => perform(ledger, operator, operation))
+    } else {
+      gate.closeUnsafe()
+      const usher = yield* Effect.forkChild(Effect.exit(ledger.verify(USHER)), { startImmediately: true })
+      const fibers = yield* Effect.forEach(
+        steps,
+        ({ operation }) => Effect.forkChild(perform(ledger, operator, operation), { startImmediately: true })
+      )
+      gate.openUnsafe()
+      outcomes = yield* Effect.forEach(fibers, (fiber) => Fiber.join(fiber))
+      yield* Fiber.join(usher)
+    }
+    for (const [i, step] of steps.entries()) {
+      const outcome = outcomes[i]!
       const ids = Commands.idsOf(outcome, entries.length)
       const expected = driver.expect(step, ids)
       entries.push({ ...step, ids, outcome })
       if (!ReferenceModel.agrees(expected, outcome)) {
-        return { entries, difference: { step: entries.length, operation: step.operation, expected, outcome } }
+        return { step: entries.length, operation: step.operation, expected, outcome }
       }
     }
-  }
-  for (const tenant of scenario.tenants) {
-    const { flaws } = yield* ledger.verify(tenant)
-    if (flaws.length > 0) return { entries, difference: { step: entries.length, flaws } }
+    for (const [tenant, rows] of left) {
+      const expected = figuresOf(driver.state.budgets.filter((budget) => budget.tenant === tenant))
+      const found = figuresOf(rows)
+      if (expected.join("\n") !== found.join("\n")) {
+        return { step: entries.length, operations: steps.map(({ operation }) => operation), expected, found }
+      }
+    }
+    return undefined
+  })
+
+  const part = Effect.fnUntraced(function*(
+    commands: ReadonlyArray<Commands.Command>,
+    isFirst: boolean
+  ): Effect.fn.Return<object | undefined, Ledger.BudgetError | Governance.GovernanceError, Ledger.Ledger> {
+    const ledger = yield* Ledger.Ledger
+    const governance = yield* Governance.make({ peppers: [Redacted.make("a pepper that has signed nothing yet")] })
+    const operator = governance.asOperator({ actor: "operator" })
+    if (isFirst) {
+      yield* register(operator, scenario)
+      for (const { allocated, limits, overdraftLimit, scope, status, tenant, unit } of scenario.budgets) {
+        yield* ledger.createBudget(tenant, {
+          scope,
+          allocated: Amount.make(unit, allocated),
+          overdraftLimit: Amount.make(unit, overdraftLimit ?? 0n),
+          status,
+          limits: limitsOf(unit, limits ?? [])
+        })
+      }
+    }
+    let waiting: Array<Commands.Step> = []
+    const flush = Effect.suspend(() => {
+      const steps = waiting
+      waiting = []
+      return steps.length === 0 ? Effect.undefined : take({ ledger, operator }, steps)
+    })
+    for (const command of commands) {
+      // These mean something only once it is known what came of those before.
+      if (command._tag === "Advance" || command._tag === "SetStatus" || command._tag === "SetLimit") {
+        const difference = yield* flush
+        if (difference !== undefined) return difference
+      }
+      for (const step of driver.steps(command)) {
+        if (waiting.length > 0 && (waiting.length >= atOnce || isList(step))) {
+          const difference = yield* flush
+          if (difference !== undefined) return difference
+        }
+        waiting.push(step)
+        if (waiting.length >= atOnce || isList(step)) {
+          const difference = yield* flush
+          if (difference !== undefined) return difference
+        }
+      }
+    }
+    const difference = yield* flush
+    if (difference !== undefined) return difference
+    for (const tenant of scenario.tenants) {
+      const { flaws } = yield* ledger.verify(tenant)
+      if (flaws.length > 0) return { step: entries.length, tenant, flaws }
+    }
+    return undefined
+  })
+
+  const watched = Layer.effect(
+    LedgerStore.LedgerStore,
+    Effect.flatMap(LedgerStore.LedgerStore, (own) => watch(own, gate, left))
+  ).pipe(Layer.provide(store))
+  // The sweeper stays out of the way: what it does, a transaction does before it answers.
+  const ledger = Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(
+    Layer.provide(watched),
+    Layer.fresh
+  )
+  for (const [i, commands] of partsOf(scenario, restarts).entries()) {
+    const difference = yield* part(commands, i === 0).pipe(
+      Effect.provide(ledger),
+      Effect.provideService(Clock.Clock, clock)
+    )
+    if (difference !== undefined) return { entries, difference }
   }
   return { entries, difference: undefined }
 })
