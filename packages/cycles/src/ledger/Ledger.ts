@@ -389,7 +389,8 @@ export const make = Effect.fnUntraced(
     })
 
     const deletePolicy: Operations["deletePolicy"] = Effect.fnUntraced(function*(tenant, id) {
-      const { cause, command } = Policing.remove(yield* causeFor(tenant), id)
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Policing.remove(yield* causeFor(tenant), id, now)
       return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
     })
 

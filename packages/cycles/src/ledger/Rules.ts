@@ -88,9 +88,11 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       missing.scope(command.scope)
       Limits.wantAll(view, [command.scope], command.unit, now, missing)
       return
+    case "DeletePolicy":
+      missing.record(command.record)
+      return
     case "CreatePolicy":
     case "UpdatePolicy":
-    case "DeletePolicy":
     case "Sweep":
     case "Delivered":
       return
@@ -138,7 +140,7 @@ const ruled = (view: View, command: Command, now: number): Verdict => {
     case "UpdatePolicy":
       return decideUpdatePolicy(view, command, now)
     case "DeletePolicy":
-      return decideDeletePolicy(view, command)
+      return decideDeletePolicy(view, command, now)
     case "Govern":
       return decideOrder(view, command, now)
     case "Sweep":
