@@ -101,7 +101,8 @@ const rowStatements = (writes: Writes): ReadonlyArray<Statement> => {
   }
   for (const row of writes.counters) {
     all.push({
-      sql: "INSERT INTO counters (t, id, keep, body) VALUES (1, ?, ?, ?) ON CONFLICT (t, id) DO UPDATE SET body = excluded.body",
+      sql:
+        "INSERT INTO counters (t, id, keep, body) VALUES (1, ?, ?, ?) ON CONFLICT (t, id) DO UPDATE SET body = excluded.body",
       values: [KeyText.encode(row.id), row.keepUntilMs, RowJson.counter.encode(row)]
     })
   }
