@@ -107,19 +107,20 @@ interface Asking extends AskingBy {
   readonly key: number
 }
 
-/** By which API key; by none where the tenant has none. */
+/** By which API key; by none where there is none such. */
 interface AskingBy {
   readonly apiKey?: ApiKeyRef | undefined
 }
 
 /**
- * An API key: the `nth` from the last of the tenant's, or of everybody's, or none there is.
+ * An API key: the `nth` from the last of the tenant's that can be used, of all of the tenant's, or of everybody's; or none there
+ * is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ApiKeyRef {
-  readonly of: "own" | "any" | "unknown"
+  readonly of: "usable" | "own" | "any" | "unknown"
   readonly nth: number
 }
 
@@ -437,7 +438,7 @@ const askingOf = (draw: Draw, options: Options): Asking => ({
 })
 
 const apiKeyRefOf = (draw: Draw): ApiKeyRef => ({
-  of: oneOf(draw, [[12, "own"], [3, "any"], [1, "unknown"]]),
+  of: oneOf(draw, [[14, "usable"], [3, "own"], [2, "any"], [1, "unknown"]]),
   nth: oneOf(draw, [[4, 0], [2, 1], [1, 2]])
 })
 
@@ -1163,11 +1164,12 @@ export const makeDriver = (scenario: Scenario): Driver => {
     return nthFromLast(special.length > 0 ? special : own, ref.nth)
   }
 
-  const apiKeyId = (tenant: number, { nth, of }: ApiKeyRef): string | undefined =>
-    of === "unknown"
-      ? "no-such-key"
-      : nthFromLast(of === "any" ? state.apiKeys : state.apiKeys.filter((key) => key.tenant === tenantAt(tenant)), nth)
-        ?.id
+  const apiKeyId = (tenant: number, { nth, of }: ApiKeyRef): string | undefined => {
+    if (of === "unknown") return "no-such-key"
+    const own = state.apiKeys.filter((key) => key.tenant === tenantAt(tenant))
+    const usable = own.filter((key) => !key.isRevoked && now < key.expiresAtMs)
+    return nthFromLast(of === "any" ? state.apiKeys : of === "usable" ? usable : own, nth)?.id
+  }
 
   const twisted = (op: ReferenceModel.Operation, twist: Twist): ReferenceModel.Operation => {
     switch (twist) {
