@@ -151,6 +151,7 @@ try {
   countStep("install", (await show(process.execPath, ["scripts/ensure-install.mjs"])).code === 0)
   await runChecks()
   await runTests()
+  countStep("deep test", (await show("npm", ["run", "test:deep"])).code === 0)
   await runDemo()
   await runFreshClone()
 } finally {

@@ -392,6 +392,7 @@ export const make = Effect.fnUntraced(
 
     return {
       lanes,
+      gathers: false,
       laneOf,
       transact: (tenants, body) => {
         const line = lines[laneOf(tenants[0] ?? "")]!

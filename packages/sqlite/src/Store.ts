@@ -151,6 +151,7 @@ export const make = (connection: Connection, filename: string): Operations => {
 
   return {
     lanes: 1,
+    gathers: true,
     laneOf: () => 0,
     transact: (tenants, body) =>
       transaction((rows) =>

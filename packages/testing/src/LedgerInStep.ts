@@ -303,9 +303,13 @@ const figuresOf = (
 // running
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A list may take several requests, and what else changed in between would show. */
+/** A list shows all that its transaction has written, so it goes last. */
 const isList = ({ operation }: Commands.Step): boolean =>
   operation._tag === "Balances" || operation._tag === "ListReservations"
+
+/** A list of short pages takes several requests, so it goes alone. */
+const isPaged = (step: Commands.Step): boolean =>
+  isList(step) && "query" in step.operation && step.operation.query.limit !== undefined
 
 /** What came before a restart is asked for once more. */
 const repeated: ReadonlyArray<Commands.Command> = Array.from({ length: 6 }, () => ({
@@ -418,7 +422,7 @@ export const run = Effect.fnUntraced(function*<E>(
         if (difference !== undefined) return difference
       }
       for (const step of driver.steps(command)) {
-        if (waiting.length > 0 && (waiting.length >= atOnce || isList(step))) {
+        if (waiting.length > 0 && isPaged(step)) {
           const difference = yield* flush
           if (difference !== undefined) return difference
         }

@@ -55,10 +55,10 @@ const SIDE_BY_SIDE = 12
 
 const TIMEOUT_MS = 1_800_000
 
-/** Half of the sequences send several commands at once; one in so many is restarted. */
+/** Most sequences send several commands at once, and some are restarted. */
 const howOf = (seed: number): { readonly atOnce: number; readonly restarts: number } => ({
-  atOnce: seed % 2 === 0 ? 8 : 1,
-  restarts: seed % 25 < 2 ? 1 : 0
+  atOnce: seed % 8 === 0 ? 1 : 12,
+  restarts: seed % 50 === 7 ? 1 : 0
 })
 
 const scenarioOf = (seed: number, prefix: string): Commands.Scenario =>

@@ -1,8 +1,8 @@
 /**
  * Group commit: commands queue per lane, and one fiber per lane takes what is waiting and runs it in one transaction.
  *
- * A command that finds its lane idle goes straight through; those that come in the same turn share the next batch. A batch may hold several tenants, taken in turn, so that one busy
- * tenant cannot starve another. A queue is bounded; a command whose caller was interrupted leaves it if its batch has not
+ * A command that finds its lane idle goes straight through; where commands are gathered, those that come in the same turn share the
+ * next batch. A batch may hold several tenants, taken in turn, so that one busy tenant cannot starve another. A queue is bounded; a command whose caller was interrupted leaves it if its batch has not
  * begun.
  *
  * @internal
@@ -43,6 +43,8 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   readonly lanes: number
   readonly capacity: number
   readonly batchLimit: number
+  /** Whether commands that come in the turn of one that went straight through wait for each other, to share the next batch. */
+  readonly gathers: boolean
   /** Answers every command of a batch, in order. Does not fail: trouble is an answer. */
   readonly run: (commands: ReadonlyArray<C>) => Effect.Effect<ReadonlyArray<A>>
 }): Effect.fn.Return<Lanes<C, A>, never, Scope.Scope> {
@@ -122,9 +124,12 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     occupy(lane)
     return Effect.onExit(
       Effect.map(options.run([command]), (answers) => answers[0]!),
-      // The lane stays occupied until its fiber has its turn. A store that works synchronously would otherwise run whatever
-      // comes in this turn one by one, holding up everything else.
-      () => Effect.sync(() => lane.wake.openUnsafe())
+      () =>
+        Effect.sync(() => {
+          // Where commands are gathered the lane stays occupied until its fiber has its turn.
+          if (options.gathers || lane.waiting > 0) lane.wake.openUnsafe()
+          else vacate(lane)
+        })
     )
   }
 

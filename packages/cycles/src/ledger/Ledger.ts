@@ -290,6 +290,7 @@ export const make = Effect.fnUntraced(
       lanes: store.lanes,
       capacity: options?.queueCapacity ?? 1_024,
       batchLimit: options?.batchLimit ?? 256,
+      gathers: store.gathers,
       run
     })
 

@@ -106,6 +106,11 @@ export interface LedgerTx {
 export interface Operations {
   /** How many transactions the store runs side by side. A ledger keeps one queue for each. */
   readonly lanes: number
+  /**
+   * Whether commands that come at once should wait for each other rather than run one by one: for a store that works synchronously
+   * and pays for every transaction, such as one in a file of this process.
+   */
+  readonly gathers: boolean
   /** Which lane a tenant's transactions run in: 0 to `lanes − 1`, always the same one. */
   readonly laneOf: (tenant: string) => number
   /**

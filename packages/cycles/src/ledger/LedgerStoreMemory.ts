@@ -292,6 +292,7 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
 
   return {
     lanes: 1,
+    gathers: false,
     laneOf: () => 0,
     transact: (names, body) =>
       exclusive.withPermit(Effect.flatMap(Clock.currentTimeMillis, (clock) => {

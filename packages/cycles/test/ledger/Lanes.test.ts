@@ -26,6 +26,7 @@ const slow = Effect.fnUntraced(function*(options: {
     lanes: options.lanes ?? 1,
     capacity: options.capacity ?? 100,
     batchLimit: options.batchLimit ?? 100,
+    gathers: false,
     run: (commands) =>
       Effect.suspend(() => {
         const lane = commands[0]?.[0] === "~" ? "1" : "0"
@@ -80,7 +81,7 @@ describe("Lanes", () => {
     }))
 
   NoLeaks.effect(
-    "let one through and the rest of a turn share a batch, also where a batch takes no time",
+    "that are gathered let one through, and the rest of its turn shares a batch, also where a batch takes no time",
     () =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
@@ -89,6 +90,7 @@ describe("Lanes", () => {
           lanes: 1,
           capacity: 100,
           batchLimit: 100,
+          gathers: true,
           run: (commands) =>
             Effect.sync(() => {
               sizes.push(commands.length)
