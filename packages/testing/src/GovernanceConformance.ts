@@ -101,6 +101,17 @@ export const suite = (name: string, store: StoreLayer): void => {
     changed(store, (own) => (tenants, body) => Effect.andThen(Effect.yieldNow, own.transact(tenants, body)))
   )
 
+  /** The same on a store that loses the answer of the next transaction when it is told to. */
+  let isLost = false
+  const forgetful = governed(
+    changed(store, (own) => (tenants, body) =>
+      Effect.flatMap(own.transact(tenants, body), (answer) => {
+        if (!isLost) return Effect.succeed(answer)
+        isLost = false
+        return Effect.fail(new LedgerStore.StoreError({ outcome: "unknown", cause: "the answer was lost" }))
+      }))
+  )
+
   describe(`${name}: a tenant`, () => {
     it.effect("is registered once, changed, listed and read", () =>
       Effect.gen(function*() {
@@ -941,6 +952,28 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.deepStrictEqual(yield* operator.budgets("acme"), before)
       }).pipe(Effect.provide(layer)))
 
+    it.effect("is changed once, also when the answer of the store is lost", () =>
+      Effect.gen(function*() {
+        const { ledger, operator } = yield* setup
+        const name = { scope: acme, unit: "TOKENS" } as const
+        const changes = [
+          [operator.updateBudget("acme", { ...name, overdraftLimit: Amount.tokens(7) }), "ACTIVE"],
+          [operator.freezeBudget("acme", name), "FROZEN"],
+          [operator.unfreezeBudget("acme", name), "ACTIVE"],
+          [operator.closeBudget("acme", name), "CLOSED"]
+        ] as const
+        for (const [change, status] of changes) {
+          isLost = true
+          assert.strictEqual((yield* change).status, status)
+          assert.isFalse(isLost)
+        }
+        assert.deepStrictEqual(
+          (yield* operator.acts("acme", { resourceTypes: ["budget"] })).map(({ operation }) => operation),
+          ["createBudget", "updateBudget", "freezeBudget", "unfreezeBudget", "closeBudget"]
+        )
+        assert.lengthOf((yield* ledger.entries("acme")).filter(({ kind }) => kind === "UPDATE"), 4)
+      }).pipe(Effect.provide(forgetful)))
+
     it.effect("is listed page by page", () =>
       Effect.gen(function*() {
         const { operator } = yield* setup
@@ -1160,17 +1193,8 @@ export const suite = (name: string, store: StoreLayer): void => {
   })
 
   describe(`${name}: a policy`, () => {
-    it.effect("is deleted once, and answers with what it was, also when the answer of the store is lost", () => {
-      let isLost = false
-      const forgetful = governed(
-        changed(store, (own) => (tenants, body) =>
-          Effect.flatMap(own.transact(tenants, body), (answer) => {
-            if (!isLost) return Effect.succeed(answer)
-            isLost = false
-            return Effect.fail(new LedgerStore.StoreError({ outcome: "unknown", cause: "the answer was lost" }))
-          }))
-      )
-      return Effect.gen(function*() {
+    it.effect("is deleted once, and answers with what it was, also when the answer of the store is lost", () =>
+      Effect.gen(function*() {
         const { ledger, operator } = yield* setup
         for (const by of [operator, ledger]) {
           const policy = yield* operator.createPolicy("acme", {
@@ -1187,8 +1211,7 @@ export const suite = (name: string, store: StoreLayer): void => {
         }
         assert.deepStrictEqual(yield* operator.policies("acme"), [])
         assert.lengthOf(yield* operator.acts("acme", { operations: ["deletePolicy"] }), 4)
-      }).pipe(Effect.provide(forgetful))
-    })
+      }).pipe(Effect.provide(forgetful)))
 
     it.effect("is one of at most a thousand", () =>
       Effect.gen(function*() {

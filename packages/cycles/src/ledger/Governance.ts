@@ -465,7 +465,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         tenant,
         "admin:budgets:write",
         "principals",
-        (cause) => Budgeting.update(cause, { scope, unit, status, from, reason }, operation)
+        (cause, now) => Budgeting.update(cause, { scope, unit, status, from, reason }, now, operation)
       ),
       budgetOf
     )
@@ -659,7 +659,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           tenant,
           "admin:budgets:write",
           "principals",
-          (cause) =>
+          (cause, now) =>
             Budgeting.update(cause, {
               scope,
               unit,
@@ -668,7 +668,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
               metadata,
               limits,
               reason
-            })
+            }, now)
         ),
         budgetOf
       ),

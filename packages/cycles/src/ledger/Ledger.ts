@@ -368,7 +368,8 @@ export const make = Effect.fnUntraced(
     })
 
     const updateBudget: Operations["updateBudget"] = Effect.fnUntraced(function*(tenant, request) {
-      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request)
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request, now)
       return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 

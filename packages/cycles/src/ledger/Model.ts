@@ -188,7 +188,16 @@ export const deadline = (row: ReservationRow): number => row.expiresAtMs + row.g
  * @category models
  * @since 0.1.0
  */
-export type Operation = "decide" | "reserve" | "commit" | "release" | "extend" | "event" | "fund" | "deletePolicy"
+export type Operation =
+  | "decide"
+  | "reserve"
+  | "commit"
+  | "release"
+  | "extend"
+  | "event"
+  | "fund"
+  | "updateBudget"
+  | "deletePolicy"
 
 /**
  * What a funding operation answers: the budget before and after.

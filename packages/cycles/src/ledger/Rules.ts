@@ -76,6 +76,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       return
     case "UpdateBudget": {
       const { scope, unit } = command.request
+      missing.record(command.record)
       missing.scope(scope)
       const row = view.budget(scope, unit)
       if (row !== undefined && command.limits !== undefined) Limits.want(row, command.limits, now, missing)

@@ -222,9 +222,8 @@ export type Command =
   | Remembered & { readonly _tag: "Fund"; readonly request: FundRequest }
   | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
   | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
-  | {
+  | Remembered & {
     readonly _tag: "UpdateBudget"
-    readonly cause: Cause
     readonly request: UpdateRequest
     readonly limits: ReadonlyArray<Limit> | undefined
   }
