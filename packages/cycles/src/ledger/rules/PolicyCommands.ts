@@ -7,7 +7,10 @@ import type { PolicyRow } from "../Model.ts"
 import * as PolicyShape from "../PolicyShape.ts"
 import type { View } from "../View.ts"
 import type { Change, Command, Verdict } from "./Command.ts"
-import { none, refused } from "./Verdict.ts"
+import { KEEP_MS, none, refused, replay } from "./Verdict.ts"
+
+/** All policies of a tenant are read for each of its holds. */
+const MOST = 1_000
 
 const own = (view: View, tenant: string, id: string): PolicyRow | undefined =>
   view.policiesOf(tenant).find((policy) => policy.id === id)
@@ -20,6 +23,13 @@ const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined
       reason: `there is already a policy named "${name}"`
     })
     : undefined
+
+const tooMany = (view: View, { tenant }: PolicyRow): Verdict | undefined =>
+  view.policiesOf(tenant).length < MOST ? undefined : refused({
+    code: "INVALID_REQUEST",
+    field: "tenant",
+    reason: `it has ${MOST.toLocaleString("en")} policies, and no more are taken; delete those that no longer apply`
+  })
 
 const noPolicy = (id: string): Verdict =>
   refused({
@@ -38,7 +48,8 @@ export const decideCreatePolicy = (
   // The id was chosen with the command: what has it already was made by this very command, run again.
   const made = own(view, policy.tenant, policy.id)
   if (made !== undefined) return { _tag: "Done", reply: made, changes: none, record: undefined }
-  return taken(view, policy) ?? done(policy, { documents: [policy], ...noted("create", policy, {}) })
+  return taken(view, policy) ?? tooMany(view, policy) ??
+    done(policy, { documents: [policy], ...noted("create", policy, {}) })
 }
 
 /** Specification: operation `updatePolicy`. */
@@ -59,14 +70,26 @@ export const decideUpdatePolicy = (
 }
 
 /** Its events and acts go by the names of the operations beside it; the specification's only way to end one is DISABLED. */
-export const decideDeletePolicy = (view: View, command: Command & { readonly _tag: "DeletePolicy" }): Verdict => {
-  const { cause: { tenant }, id } = command
+export const decideDeletePolicy = (
+  view: View,
+  command: Command & { readonly _tag: "DeletePolicy" },
+  now: number
+): Verdict => {
+  const { cause: { tenant }, digest, id, record } = command
+  const again = replay(view, command, now)
+  if (again !== undefined) return again
   const policy = own(view, tenant, id)
   if (policy === undefined) return noPolicy(id)
-  return done(policy, { removed: [{ tenant, kind: "policy", id }], ...noted("delete", policy, {}) })
+  return {
+    ...done(policy, { removed: [{ tenant, kind: "policy", id }], ...noted("delete", policy, {}) }),
+    record: { ...record, digest, reply: policy, reservationId: undefined, keepUntilMs: now + KEEP_MS }
+  }
 }
 
-const done = (policy: PolicyRow, change: Omit<Change, "kind" | "budgets">): Verdict => ({
+const done = (
+  policy: PolicyRow,
+  change: Omit<Change, "kind" | "budgets">
+): Verdict & { readonly _tag: "Done" } => ({
   _tag: "Done",
   reply: policy,
   changes: [{ kind: undefined, budgets: none, ...change }],

@@ -109,8 +109,11 @@ export const gate = (view: View, command: Command, now: number): Verdict | undef
 const isRepeated = (view: View, command: Command): boolean =>
   "record" in command && view.record(command.record) !== undefined
 
+const TENANT_SUSPENDED = "TENANT_SUSPENDED"
+
 const SUSPENDED: Refusal = {
   code: "FORBIDDEN",
+  denial: TENANT_SUSPENDED,
   reason: "the tenant is suspended; what was reserved can still be settled",
   details: { suggestion: "Ask an operator to reactivate it" }
 }
@@ -120,7 +123,7 @@ const suspended = (view: View, command: Command, now: number): Verdict | undefin
   switch (command._tag) {
     case "Decide":
     case "Reserve":
-      return denial(command, "TENANT_SUSPENDED", now) ?? refused(SUSPENDED)
+      return denial(command, TENANT_SUSPENDED, now) ?? refused(SUSPENDED)
     case "Event":
     case "CreateBudget":
       return refused(SUSPENDED)
