@@ -1927,7 +1927,7 @@ export const suite = (name: string, layerOf: LayerOf, options?: Options): void =
     })
 
     // -------------------------------------------------------------------------------------------------------------------
-    describe.runIf(options?.policies === true)("policies", () => {
+    const policies = (): void => {
       const policy = (more: Partial<PolicySeed>): PolicySeed => ({ name: "all", scopePattern: `${ACME}/*`, ...more })
       const email = { kind: "message.email", name: "send_email" }
 
@@ -2031,6 +2031,7 @@ export const suite = (name: string, layerOf: LayerOf, options?: Options): void =
             yield* hold(world.umbrella, 1n)
           })
       )
-    })
+    }
+    if (options?.policies === true) describe("policies", policies)
   })
 }

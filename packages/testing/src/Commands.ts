@@ -102,9 +102,26 @@ export interface BudgetRef {
   readonly nth: number
 }
 
-interface Asking {
+interface Asking extends AskingBy {
   readonly tenant: number
   readonly key: number
+}
+
+/** By which API key; by none where there is none such. */
+interface AskingBy {
+  readonly apiKey?: ApiKeyRef | undefined
+}
+
+/**
+ * An API key: the `nth` from the last of the tenant's that can be used, of all of the tenant's, or of everybody's; or none there
+ * is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKeyRef {
+  readonly of: "usable" | "own" | "any" | "unknown"
+  readonly nth: number
 }
 
 /**
@@ -178,6 +195,20 @@ export type Command =
     readonly change: Omit<Partial<ReferenceModel.PolicySeed>, "scopePattern">
   }
   | { readonly _tag: "DeletePolicy"; readonly tenant: number; readonly nth: number }
+  /** `lifeMs`: for how long, if not for as long as keys live. */
+  | {
+    readonly _tag: "CreateApiKey"
+    readonly tenant: number
+    readonly rights: Partial<ReferenceModel.ApiKeyRights>
+    readonly lifeMs: number | undefined
+  }
+  | {
+    readonly _tag: "UpdateApiKey"
+    readonly tenant: number
+    readonly target: ApiKeyRef
+    readonly rights: Partial<ReferenceModel.ApiKeyRights>
+  }
+  | { readonly _tag: "RevokeApiKey"; readonly tenant: number; readonly target: ApiKeyRef }
   | { readonly _tag: "SetTenantStatus"; readonly tenant: number; readonly status: ReferenceModel.TenantStatus }
   /** Only ever lowers the limit. */
   | { readonly _tag: "SetLimit"; readonly tenant: number; readonly budget: BudgetRef; readonly limit: AmountSpec }
@@ -189,23 +220,23 @@ export type Command =
   }
   | { readonly _tag: "Limits"; readonly tenant: number; readonly budget: BudgetRef }
   /**
-   * To `ms` from now, from the end of a lease or of its grace (the `nth` soonest of those that are ACTIVE), or from a window of a
-   * limit that reopens (the `nth` soonest to).
+   * To `ms` from now, from the end of a lease or of its grace (the `nth` soonest of those that are ACTIVE), from a window of a
+   * limit that reopens, or from the end of an API key (the `nth` soonest to).
    */
   | {
     readonly _tag: "Advance"
-    readonly from: "now" | "expiry" | "grace" | "window"
+    readonly from: "now" | "expiry" | "grace" | "window" | "key"
     readonly nth: number
     readonly ms: number
   }
-  | {
+  | AskingBy & {
     readonly _tag: "Balances"
     readonly tenant: number
     readonly subject: SubjectSpec
     readonly limit: number | undefined
   }
-  | { readonly _tag: "ReadReservation"; readonly tenant: number; readonly reservation: ReservationRef }
-  | {
+  | AskingBy & { readonly _tag: "ReadReservation"; readonly tenant: number; readonly reservation: ReservationRef }
+  | AskingBy & {
     readonly _tag: "ListReservations"
     readonly tenant: number
     readonly subject: SubjectSpec
@@ -274,6 +305,8 @@ export interface Scenario {
  * - `defaults`: tenants that are registered, with defaults for leases, extensions and overage; without them the rules about
  *   those are out of reach
  * - `statuses`: the command `SetTenantStatus`; without it, or without `defaults`, the rules about tenants are out of reach
+ * - `apiKeys`: commands that make, change and revoke API keys, and requests that are made by one; without them, or without
+ *   `defaults`, the rules about keys are out of reach
  * - `maxExtensions`: this many for every scenario, instead of 10, 2 or 1
  * - `prefix`: what the names of tenants begin with; nothing when not given. Scenarios with different ones can share a store
  *
@@ -286,6 +319,7 @@ export interface Options {
   readonly policies?: boolean
   readonly defaults?: boolean
   readonly statuses?: boolean
+  readonly apiKeys?: boolean
   readonly windows?: boolean
   readonly maxExtensions?: number
   readonly prefix?: string
@@ -397,7 +431,44 @@ const subjectOf = (draw: Draw): SubjectSpec => ({
 /** Keys that were likely used before, or ones that likely were not. */
 const keyOf = (draw: Draw): number => oneOf(draw, [[1, draw(3)], [8, draw(10_000)]])
 
-const askingOf = (draw: Draw): Asking => ({ tenant: oneOf(draw, [[6, 0], [2, 1], [1, 2]]), key: keyOf(draw) })
+const askingOf = (draw: Draw, options: Options): Asking => ({
+  tenant: oneOf(draw, [[6, 0], [2, 1], [1, 2]]),
+  key: keyOf(draw),
+  ...(options.apiKeys !== false && { apiKey: oneOf(draw, [[1, undefined], [2, apiKeyRefOf(draw)]]) })
+})
+
+const apiKeyRefOf = (draw: Draw): ApiKeyRef => ({
+  of: oneOf(draw, [[14, "usable"], [3, "own"], [2, "any"], [1, "unknown"]]),
+  nth: oneOf(draw, [[4, 0], [2, 1], [1, 2]])
+})
+
+const rightsOf = (draw: Draw, tenant: string): Partial<ReferenceModel.ApiKeyRights> => {
+  const some = [
+    "reservations:create",
+    "reservations:commit",
+    "reservations:release",
+    "reservations:extend",
+    "reservations:list",
+    "balances:read"
+  ].filter(() => draw(4) > 0)
+  const permissions = oneOf<ReadonlyArray<string> | undefined>(draw, [
+    [6, undefined],
+    [3, some],
+    [1, ["reservations:create", "admin:read"]],
+    [1, ["admin:write"]]
+  ])
+  const scopeFilter = oneOf<ReadonlyArray<string> | undefined>(draw, [
+    [6, undefined],
+    [1, []],
+    [2, ["workspace:prod"]],
+    [2, ["agent:*"]],
+    [2, ["workspace:prod", "workspace:dev"]],
+    [2, ["workspace:prod", "agent:bot"]],
+    [1, [`tenant:${tenant}`]],
+    [1, ["team:a"]]
+  ])
+  return given({ permissions, scopeFilter })
+}
 
 /** In some of these zones a day or a week ends within the scenario's time. */
 const WINDOWS: ReadonlyArray<ReferenceModel.LimitWindow> = [
@@ -558,13 +629,17 @@ const commandOf = (draw: Draw, options: Options): Command => {
     [options.policies === false ? 0 : 4, "UpdatePolicy"],
     [options.policies === false ? 0 : 5, "DeletePolicy"],
     [options.statuses === false ? 0 : 4, "SetTenantStatus"],
+    [options.apiKeys === false ? 0 : 5, "CreateApiKey"],
+    [options.apiKeys === false ? 0 : 5, "UpdateApiKey"],
+    [options.apiKeys === false ? 0 : 3, "RevokeApiKey"],
     [options.windows === false ? 0 : 3, "SetLimits"],
     [options.windows === false ? 0 : 3, "Limits"],
     [4, "Balances"],
     [4, "ReadReservation"],
     [5, "ListReservations"]
   ])
-  const asking = askingOf(draw)
+  const asking = askingOf(draw, options)
+  const by = given({ apiKey: asking.apiKey })
   switch (tag) {
     case "Decide":
       return {
@@ -686,6 +761,22 @@ const commandOf = (draw: Draw, options: Options): Command => {
         tenant: asking.tenant,
         status: oneOf(draw, [[6, "ACTIVE"], [3, "SUSPENDED"], [2, "CLOSED"]])
       }
+    case "CreateApiKey":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        rights: rightsOf(draw, tenantsOf(options)[asking.tenant] ?? ""),
+        lifeMs: oneOf<number | undefined>(draw, [[4, undefined], [3, 20_000], [2, 2_000], [1, 0]])
+      }
+    case "UpdateApiKey":
+      return {
+        _tag: tag,
+        tenant: asking.tenant,
+        target: apiKeyRefOf(draw),
+        rights: rightsOf(draw, tenantsOf(options)[asking.tenant] ?? "")
+      }
+    case "RevokeApiKey":
+      return { _tag: tag, tenant: asking.tenant, target: apiKeyRefOf(draw) }
     case "SetLimits": {
       const limits = limitsOf(draw)
       return {
@@ -698,11 +789,12 @@ const commandOf = (draw: Draw, options: Options): Command => {
     case "Limits":
       return { _tag: tag, tenant: asking.tenant, budget: { ...budgetRefOf(draw), of: "limited" } }
     case "Advance": {
-      const from = oneOf<"now" | "expiry" | "grace" | "window">(draw, [
+      const from = oneOf<"now" | "expiry" | "grace" | "window" | "key">(draw, [
         [3, "now"],
         [5, "expiry"],
         [5, "grace"],
-        [options.windows === false ? 0 : 4, "window"]
+        [options.windows === false ? 0 : 4, "window"],
+        [options.apiKeys === false ? 0 : 6, "key"]
       ])
       const step = oneOf(draw, [[2, 1], [4, 500], [3, 1_000], [2, 7_000], [2, 70_000]])
       const beside = oneOf(draw, [[3, 0], [4, 1], [2, -1]])
@@ -712,11 +804,12 @@ const commandOf = (draw: Draw, options: Options): Command => {
       return {
         _tag: tag,
         tenant: asking.tenant,
+        ...by,
         subject: subjectOf(draw),
         limit: oneOf<number | undefined>(draw, [[6, undefined], [2, 1], [2, 2], [1, 201]])
       }
     case "ReadReservation":
-      return { _tag: tag, tenant: asking.tenant, reservation: { ...referenceOf(draw), of: oneOf(draw, READ) } }
+      return { _tag: tag, tenant: asking.tenant, ...by, reservation: { ...referenceOf(draw), of: oneOf(draw, READ) } }
     case "ListReservations": {
       const bound = (): number =>
         oneOf(draw, [[3, 0], [1, -1], [1, 1], [1, -1_000], [1, 1_000], [1, -10_000], [1, 60_000]])
@@ -728,6 +821,7 @@ const commandOf = (draw: Draw, options: Options): Command => {
       return {
         _tag: tag,
         tenant: asking.tenant,
+        ...by,
         subject: oneOf<SubjectSpec>(draw, [[5, { tenant: "absent", path: 0 }], [2, subjectOf(draw)]]),
         key: sometimes(draw, 1, asking.key),
         status: sometimes(
@@ -858,13 +952,17 @@ export const generate = (seed: number, length: number, options: Options = {}): S
     ...Array.from({ length: 1 + draw(6) }, () => budgetOf(draw, options))
   ]
   const maxExtensions = oneOf(draw, [[2, 10], [1, 2], [1, 1]])
-  const defaults = tenantsOf(options).map((tenant) => defaultsOf(draw, tenant))
+  // Keys in every third, since what they may not do would keep much else from happening; there, from the beginning.
+  const apiKeys = options.apiKeys !== false && seed % 3 === 0
+  const defaults = tenantsOf(options).map((tenant, i) =>
+    defaultsOf(draw, tenant) ?? (apiKeys && i < 2 ? { tenant } : undefined)
+  )
   // Policies in every other scenario only, for where much is denied little else happens; there, from the beginning.
   const policies = options.policies !== false && seed % 2 === 0
   const commands = Array.from({ length }, (_, i): Command =>
     policies && i < 3
       ? { _tag: "CreatePolicy", tenant: 0, policy: { scopePattern: i === 0 ? "*" : "agent:*", ...policySeedOf(draw) } }
-      : commandOf(draw, { ...options, policies }))
+      : commandOf(draw, { ...options, policies, apiKeys }))
   if (policies) budgets.unshift({ tenant: "acme", scope: "tenant:acme", unit: "TOKENS", allocated: 1_000n })
   return scenarioOf(tenants, budgets, maxExtensions, defaults, commands, options)
 }
@@ -959,12 +1057,13 @@ export interface Driver {
  */
 export const idsOf = (outcome: ReferenceModel.Outcome | undefined, n: number): ReferenceModel.NewIds => {
   const value: object = outcome?._tag === "Success" ? outcome.value : {}
-  const { eventId, policyId, reservationId } = value as Partial<ReferenceModel.NewIds>
+  const { apiKeyId, eventId, policyId, reservationId } = value as Partial<ReferenceModel.NewIds>
   const suffix = String(n).padStart(6, "0")
   return {
     reservationId: reservationId ?? ReservationId.make(`reservation-${suffix}`),
     eventId: eventId ?? EventId.make(`event-${suffix}`),
-    policyId: policyId ?? `policy-${suffix}`
+    policyId: policyId ?? `policy-${suffix}`,
+    apiKeyId: apiKeyId ?? `key-${suffix}`
   }
 }
 
@@ -1065,6 +1164,13 @@ export const makeDriver = (scenario: Scenario): Driver => {
     return nthFromLast(special.length > 0 ? special : own, ref.nth)
   }
 
+  const apiKeyId = (tenant: number, { nth, of }: ApiKeyRef): string | undefined => {
+    if (of === "unknown") return "no-such-key"
+    const own = state.apiKeys.filter((key) => key.tenant === tenantAt(tenant))
+    const usable = own.filter((key) => !key.isRevoked && now < key.expiresAtMs)
+    return nthFromLast(of === "any" ? state.apiKeys : of === "usable" ? usable : own, nth)?.id
+  }
+
   const twisted = (op: ReferenceModel.Operation, twist: Twist): ReferenceModel.Operation => {
     switch (twist) {
       case "same":
@@ -1105,6 +1211,7 @@ export const makeDriver = (scenario: Scenario): Driver => {
         }
       case "elsewhere":
         if (op._tag === "UpdatePolicy" || op._tag === "DeletePolicy") return op
+        if (op._tag === "UpdateApiKey" || op._tag === "RevokeApiKey") return op
         if (op._tag === "Fund") {
           const other = state.budgets.find((b) =>
             b.tenant === op.tenant && (b.scope !== op.scope || b.unit !== op.unit)
@@ -1143,6 +1250,8 @@ export const makeDriver = (scenario: Scenario): Driver => {
           r.expiresAtMs + (command.from === "grace" ? r.graceMs : 0)
         const ends = (command.from === "window"
           ? [...model.reopenings(state, now)]
+          : command.from === "key"
+          ? state.apiKeys.map(({ expiresAtMs }) => expiresAtMs)
           : state.reservations.filter((r) => r.status === "ACTIVE").map(deadline))
           .filter((end) => end + command.ms > now).sort((a, b) => a - b)
         const to = (command.from === "now" ? now : ends[command.nth % Math.max(1, ends.length)] ?? now) + command.ms
@@ -1173,6 +1282,17 @@ export const makeDriver = (scenario: Scenario): Driver => {
     switch (command._tag) {
       case "SetTenantStatus":
         return [{ _tag: "SetTenantStatus", tenant, status: command.status }]
+      case "CreateApiKey": {
+        const expiresAtMs = command.lifeMs === undefined ? undefined : now + command.lifeMs
+        return [{ _tag: "CreateApiKey", tenant, rights: command.rights, ...given({ expiresAtMs }) }]
+      }
+      case "UpdateApiKey":
+      case "RevokeApiKey": {
+        const id = apiKeyId(command.tenant, command.target) ?? "no-such-key"
+        return command._tag === "UpdateApiKey"
+          ? [{ _tag: "UpdateApiKey", tenant, id, rights: command.rights }]
+          : [{ _tag: "RevokeApiKey", tenant, id }]
+      }
       case "CreatePolicy":
         return [{ _tag: "CreatePolicy", tenant, policy: command.policy }]
       case "UpdatePolicy":
@@ -1292,7 +1412,12 @@ export const makeDriver = (scenario: Scenario): Driver => {
   return {
     state,
     steps: (command) => {
-      const found = operations(command)
+      const id = "apiKey" in command && command.apiKey !== undefined && command._tag !== "Fund"
+        ? apiKeyId(command.tenant, command.apiKey)
+        : undefined
+      const found = operations(command).map((operation): ReferenceModel.Operation =>
+        id === undefined ? operation : { ...operation, apiKeyId: id }
+      )
       history.push(...found.filter((operation) => "request" in operation))
       return found.map((operation) => ({ operation, now }))
     },

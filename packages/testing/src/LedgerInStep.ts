@@ -79,6 +79,18 @@ const pages = Effect.fnUntraced(function*<Page extends { readonly nextCursor?: C
 /** Scenarios hold amounts out of range too, which the constructors refuse. */
 const unchecked = (unit: Amount.Unit, amount: bigint): Amount.AnyAmount => ({ unit, amount })
 
+const apiKeyReply = (key: Governance.ApiKey): ReferenceModel.ApiKeyReply => ({
+  apiKeyId: key.id,
+  status: key.status,
+  permissions: key.permissions,
+  scopeFilter: key.scopeFilter,
+  expiresAtMs: key.expiresAtMs
+})
+
+const settingsOf = (rights: Partial<ReferenceModel.ApiKeyRights>): Governance.ApiKeySettings =>
+  // The model's words for what a key may do are those of the specification, as the ledger's are.
+  rights as Governance.ApiKeySettings
+
 const policyReply = ({ id, name, priority, status }: PolicyRow): ReferenceModel.PolicyReply => ({
   policyId: id,
   name,
@@ -111,7 +123,11 @@ const perform = (
   operator: Governance.Governing,
   operation: ReferenceModel.Operation
 ): Effect.Effect<ReferenceModel.Outcome> => {
-  const authority: BudgetAuthority.Operations = ledger.as({ tenant: operation.tenant, balances: true })
+  const authority: BudgetAuthority.Operations = ledger.as({
+    tenant: operation.tenant,
+    balances: true,
+    keyId: operation.apiKeyId
+  })
   const reply = (): Effect.Effect<object, CyclesError.CyclesError> => {
     switch (operation._tag) {
       case "Decide":
@@ -164,6 +180,20 @@ const perform = (
         }
         return Effect.map(set[status](tenant), ({ status }) => ({ status }))
       }
+      case "CreateApiKey": {
+        const { expiresAtMs, rights, tenant } = operation
+        return Effect.map(
+          operator.createApiKey(tenant, { ...settingsOf(rights), name: "a key", expiresAtMs }),
+          ({ key }) => apiKeyReply(key)
+        )
+      }
+      case "UpdateApiKey":
+        return Effect.map(
+          operator.updateApiKey(operation.tenant, operation.id, settingsOf(operation.rights)),
+          apiKeyReply
+        )
+      case "RevokeApiKey":
+        return Effect.map(operator.revokeApiKey(operation.tenant, operation.id), apiKeyReply)
       case "SetStatus":
         return ledger.updateBudget(operation.tenant, operation)
       case "CreatePolicy":

@@ -262,6 +262,31 @@ export interface TenantDefaults {
   readonly maxExtensions?: number
 }
 
+/**
+ * A key a tenant's programs ask by. `granted`: what it was made with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKey extends ApiKeyRights {
+  readonly id: string
+  readonly tenant: string
+  readonly granted: ApiKeyRights
+  expiresAtMs: number
+  isRevoked: boolean
+}
+
+/**
+ * What a key may do, in the specification's words, and where: names of levels, one of which each level that is named must have.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKeyRights {
+  permissions: ReadonlyArray<string>
+  scopeFilter: ReadonlyArray<string>
+}
+
 interface IdempotencyRecord {
   readonly space: string
   readonly key: string
@@ -283,6 +308,7 @@ export interface State {
   readonly defaults: ReadonlyArray<TenantDefaults>
   /** Of the registered tenants that are not ACTIVE. */
   readonly statuses: Map<string, TenantStatus>
+  readonly apiKeys: Array<ApiKey>
   /** What policies have counted: holds by minute and by run. */
   readonly counts: Map<string, number>
   readonly uses: Array<Use>
@@ -323,12 +349,20 @@ export interface FundRequest {
 }
 
 /**
- * Something a tenant (or, for the last four of the writing ones and `Limits`, its operator) does.
+ * What is asked, and of what a tenant asks for itself, by which of its keys; by none, whoever asks may do everything.
  *
  * @category models
  * @since 0.1.0
  */
-export type Operation =
+export type Operation = Asked & { readonly apiKeyId?: string }
+
+/**
+ * Something a tenant (or, from `Fund` to `Limits`, its operator) does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Asked =
   | { readonly _tag: "Decide"; readonly tenant: string; readonly request: DecideRequest }
   | { readonly _tag: "Reserve"; readonly tenant: string; readonly request: ReserveRequest }
   | { readonly _tag: "Commit"; readonly tenant: string; readonly id: ReservationId; readonly request: CommitRequest }
@@ -367,6 +401,20 @@ export type Operation =
   | { readonly _tag: "DeletePolicy"; readonly tenant: string; readonly id: string }
   | { readonly _tag: "SetTenantStatus"; readonly tenant: string; readonly status: TenantStatus }
   | {
+    readonly _tag: "CreateApiKey"
+    readonly tenant: string
+    readonly rights: Partial<ApiKeyRights>
+    readonly expiresAtMs?: number
+  }
+  /** What is given replaces what was. */
+  | {
+    readonly _tag: "UpdateApiKey"
+    readonly tenant: string
+    readonly id: string
+    readonly rights: Partial<ApiKeyRights>
+  }
+  | { readonly _tag: "RevokeApiKey"; readonly tenant: string; readonly id: string }
+  | {
     readonly _tag: "SetLimits"
     readonly tenant: string
     readonly scope: string
@@ -389,6 +437,8 @@ export interface NewIds {
   readonly eventId: EventId
   /** For a policy that is created. */
   readonly policyId?: string
+  /** For a key that is made. */
+  readonly apiKeyId?: string
 }
 
 /**
@@ -402,6 +452,20 @@ export interface PolicyReply {
   readonly name: string
   readonly status: "ACTIVE" | "DISABLED"
   readonly priority: number
+}
+
+/**
+ * What is answered about a key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApiKeyReply {
+  readonly apiKeyId: string
+  readonly status: "ACTIVE" | "REVOKED" | "EXPIRED"
+  readonly permissions: ReadonlyArray<string>
+  readonly scopeFilter: ReadonlyArray<string>
+  readonly expiresAtMs: number
 }
 
 /**
@@ -444,6 +508,7 @@ export type Reply =
   | EventReply
   | Balance
   | PolicyReply
+  | ApiKeyReply
   | { readonly status: TenantStatus }
   | BalancesPage
   | ReservationRecord
@@ -712,6 +777,26 @@ export const rules = [
   "closing-returns-holds",
   "closing-returns-what-limits-held",
   "closing-is-for-good",
+  // keys
+  "key-of-own-tenant",
+  "key-revoked",
+  "key-expires",
+  "key-ends-before-its-expiry",
+  "key-before-replay",
+  "key-permission",
+  "key-admin-reads",
+  "key-changes-bind",
+  "key-filter",
+  "key-filter-every-level",
+  "key-filter-any-name",
+  "key-filter-star-is-a-name",
+  "key-filter-by-id",
+  "key-filter-in-lists",
+  "key-life",
+  "revoked-key-stays-as-it-is",
+  "keys-of-registered-tenants",
+  "suspended-tenant-makes-no-keys",
+  "closing-revokes-keys",
   // reading
   "expired-is-gone",
   "newest-first",
@@ -766,6 +851,33 @@ const reasons: Partial<Record<Failure["error"], string>> = {
   BudgetNotFound: "BUDGET_NOT_FOUND",
   OverdraftLimitExceeded: "OVERDRAFT_LIMIT_EXCEEDED",
   DebtOutstanding: "DEBT_OUTSTANDING"
+}
+
+/** `createApiKey`, PERMISSIONS: what a key may do that was made without saying so. */
+const KEY_PERMISSIONS = [
+  "reservations:create",
+  "reservations:commit",
+  "reservations:release",
+  "reservations:extend",
+  "reservations:list",
+  "balances:read",
+  "budgets:read",
+  "budgets:write",
+  "policies:read",
+  "policies:write"
+]
+
+/** What a key must be permitted, by what is asked. */
+const NEEDS: { readonly [tag in Asked["_tag"]]?: string } = {
+  Decide: "reservations:create",
+  Reserve: "reservations:create",
+  Event: "reservations:create",
+  Commit: "reservations:commit",
+  Release: "reservations:release",
+  Extend: "reservations:extend",
+  ReadReservation: "reservations:list",
+  ListReservations: "reservations:list",
+  Balances: "balances:read"
 }
 
 const LEVELS = ["tenant", "workspace", "app", "workflow", "agent", "toolset"] as const
@@ -908,9 +1020,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
 
   /** By id: what never was is `NotFound`, what is another's is `Forbidden`. */
   const ownReservation = (state: State, tenant: string, id: ReservationId): Reservation => {
+    const rights = rightsOf(state)
     const found = state.reservations.find((reservation) => reservation.id === id)
     if (found === undefined) return refuse("NotFound")
     if (found.tenant !== tenant && holds("tenant-isolation")) return refuse("Forbidden")
+    const scope = deepest(found.scopes)
+    if (!reaches(rights, scope) && holds("key-filter") && holds("key-filter-by-id")) refuse("Forbidden", { scope })
     return found
   }
 
@@ -919,6 +1034,109 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   }
 
   const visible = (tenant: string, owner: string): boolean => owner === tenant || !holds("reads-own-tenant-only")
+
+  // -- API keys: governance, schemas ApiKey and Permission -------------------------------------------------------------
+
+  /** What is being asked; an operation is done before the next one begins. */
+  let asking: { readonly operation: Operation; readonly now: number } | undefined
+
+  const hasExpired = (key: ApiKey, now: number): boolean =>
+    holds("key-expires") && (holds("key-ends-before-its-expiry") ? now >= key.expiresAtMs : now > key.expiresAtMs)
+
+  /** The rights of the key that asks, as they are now; nothing where no key does. */
+  const rightsOf = (state: State): ApiKeyRights | undefined => {
+    if (asking?.operation.apiKeyId === undefined) return undefined
+    const { now, operation } = asking
+    const { apiKeyId, tenant } = operation
+    if (!holds("key-before-replay") && "request" in operation) {
+      const { idempotencyKey } = operation.request
+      if (state.records.some(({ key, space }) => key === idempotencyKey && space.startsWith(tenant))) return undefined
+    }
+    const key = state.apiKeys.find(({ id }) => id === apiKeyId)
+    if (key === undefined || (key.tenant !== tenant && holds("key-of-own-tenant"))) return refuse("Unauthorized")
+    if ((key.isRevoked && holds("key-revoked")) || hasExpired(key, now)) refuse("Unauthorized")
+    const rights = holds("key-changes-bind") ? key : key.granted
+    // Permission, WILDCARD SEMANTICS: the admin's form of a word covers it, and `admin:read` whatever reads.
+    const needed = NEEDS[operation._tag] ?? ""
+    const isReading = needed.endsWith(":read") && rights.permissions.includes("admin:read") && holds("key-admin-reads")
+    if (!rights.permissions.includes(needed) && !isReading && holds("key-permission")) refuse("Forbidden")
+    return rights
+  }
+
+  /** Each level the filter names must be there, by one of the names it gives; a star is any name. */
+  const reaches = (rights: ApiKeyRights | undefined, path: string): boolean => {
+    if (rights === undefined || rights.scopeFilter.length === 0) return true
+    const segments = path.split("/")
+    const passes = (entry: string): boolean =>
+      entry.endsWith(":*")
+        ? segments.some((segment) => segment.startsWith(entry.slice(0, -1))) || !holds("key-filter-star-is-a-name")
+        : segments.includes(entry)
+    if (!holds("key-filter-any-name")) return rights.scopeFilter.every(passes)
+    if (!holds("key-filter-every-level")) return rights.scopeFilter.some(passes)
+    return LEVELS.every((level) => {
+      const entries = rights.scopeFilter.filter((entry) => entry.startsWith(`${level}:`))
+      return entries.length === 0 || entries.some(passes)
+    })
+  }
+
+  /** Whether the key that asks may be asked by at all, and whether it may at the narrowest of the scopes. */
+  const mustReach = (state: State, scopes: ReadonlyArray<string>): void => {
+    const scope = scopes.at(-1) ?? ""
+    if (!reaches(rightsOf(state), scope) && holds("key-filter")) refuse("Forbidden", { scope })
+  }
+
+  const checkRights = ({ scopeFilter = [] }: Partial<ApiKeyRights>): void =>
+    check(scopeFilter.every((entry) => new RegExp(`^(${LEVELS.join("|")}):(\\*|[a-zA-Z0-9_.-]+)$`).test(entry)))
+
+  const apiKeyReplyOf = (key: ApiKey, now: number): ApiKeyReply => ({
+    apiKeyId: key.id,
+    status: key.isRevoked ? "REVOKED" : hasExpired(key, now) ? "EXPIRED" : "ACTIVE",
+    permissions: key.permissions,
+    scopeFilter: key.scopeFilter,
+    expiresAtMs: key.expiresAtMs
+  })
+
+  const createApiKey = (
+    state: State,
+    { expiresAtMs, rights, tenant }: Operation & { readonly _tag: "CreateApiKey" },
+    now: number,
+    id: string
+  ): ApiKeyReply => {
+    checkRights(rights)
+    mustBeOpen(state, tenant)
+    if (state.statuses.get(tenant) === "SUSPENDED" && holds("suspended-tenant-makes-no-keys")) refuse("Forbidden")
+    const isRegistered = state.defaults.some((defaults) => defaults.tenant === tenant)
+    if (!isRegistered && holds("keys-of-registered-tenants")) refuse("NotFound")
+    const end = expiresAtMs ?? now + (holds("key-life") ? 90 : 30) * DAY_MS
+    check(end > now)
+    const granted = { permissions: rights.permissions ?? KEY_PERMISSIONS, scopeFilter: rights.scopeFilter ?? [] }
+    const key: ApiKey = { id, tenant, granted, ...granted, expiresAtMs: end, isRevoked: false }
+    state.apiKeys.push(key)
+    return apiKeyReplyOf(key, now)
+  }
+
+  const ownApiKey = (state: State, tenant: string, id: string): ApiKey => {
+    mustBeOpen(state, tenant)
+    return state.apiKeys.find((key) => key.id === id && key.tenant === tenant) ?? refuse("NotFound")
+  }
+
+  const updateApiKey = (
+    state: State,
+    { id, rights, tenant }: Operation & { readonly _tag: "UpdateApiKey" },
+    now: number
+  ): ApiKeyReply => {
+    checkRights(rights)
+    const key = ownApiKey(state, tenant, id)
+    if (holds("revoked-key-stays-as-it-is")) check(!key.isRevoked && !hasExpired(key, now))
+    Object.assign(key, rights)
+    return apiKeyReplyOf(key, now)
+  }
+
+  const revokeApiKey = (state: State, tenant: string, id: string, now: number): ApiKeyReply => {
+    const key = ownApiKey(state, tenant, id)
+    key.isRevoked = true
+    return apiKeyReplyOf(key, now)
+  }
 
   // -- SCOPE DERIVATION ------------------------------------------------------------------------------------------------
 
@@ -1246,6 +1464,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         r.finalizedAtMs = now
       }
       for (const b of state.budgets) if (b.tenant === tenant) b.status = "CLOSED"
+      for (const key of state.apiKeys) if (key.tenant === tenant && holds("closing-revokes-keys")) key.isRevoked = true
     }
     return { status }
   }
@@ -1511,6 +1730,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     check(int64(request.estimate.amount))
     const subject = subjectOf(tenant, request.subject)
     const affectedScopes = scopesOf(subject)
+    mustReach(state, affectedScopes)
     const { action, estimate } = request
     return once(state, spaceOf(tenant, "decide"), request.idempotencyKey, request, (): DecideReply => {
       const answer = ask(state, { tenant, subject, scopes: affectedScopes, action, estimate, now })
@@ -1533,6 +1753,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     check(between(request.ttlMs, 1_000, 86_400_000) && between(request.gracePeriodMs, 0, 60_000))
     const subject = subjectOf(tenant, request.subject)
     const affectedScopes = scopesOf(subject)
+    mustReach(state, affectedScopes)
     const scopePath = deepest(affectedScopes)
     const graceMs = request.gracePeriodMs ?? 5_000
     const { action, estimate } = request
@@ -1798,6 +2019,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     checkAction(request.action)
     check(int64(request.actual.amount) && between(request.clientTimeMs, 0, Number.MAX_SAFE_INTEGER))
     const scopes = scopesOf(subjectOf(tenant, request.subject))
+    mustReach(state, scopes)
     const payload = payloadOf(request, { overagePolicy: "ALLOW_IF_AVAILABLE" })
     return once(state, spaceOf(tenant, "event"), request.idempotencyKey, payload, (): EventReply => {
       mustTakeHolds(state, tenant)
@@ -1984,10 +2206,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
   const balances = (state: State, tenant: string, query: BalancesQuery): BalancesPage => {
     check(LEVELS.some((level) => query[level] !== undefined) && between(query.limit, 1, 200))
     ownQuery(tenant, query)
+    const rights = rightsOf(state)
     const wanted = LEVELS.flatMap((level) => query[level] === undefined ? [] : [`${level}:${query[level]}`])
     const found = state.budgets.filter((b) => {
       const segments = b.scope.split("/")
-      return visible(tenant, b.tenant) && wanted.every((segment) => segments.includes(segment))
+      return visible(tenant, b.tenant) && wanted.every((segment) => segments.includes(segment)) &&
+        (reaches(rights, b.scope) || !holds("key-filter-in-lists"))
     })
     return { balances: found.sort((a, b) => textOrder(a.scope, b.scope) || textOrder(a.unit, b.unit)).map(balanceOf) }
   }
@@ -2021,13 +2245,14 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
     checkWindow(query.expiresFromMs, query.expiresToMs)
     checkWindow(query.finalizedFromMs, query.finalizedToMs)
     ownQuery(tenant, query)
+    const rights = rightsOf(state)
     const within = (at: number, from: number | undefined, to: number | undefined): boolean =>
       (from === undefined || at >= from) && (to === undefined || at <= to)
     // TIME-RANGE FILTERS: a row that has no finalized time is in no window of finalized times.
     const open = !holds("finalized-window-excludes-open") ||
       (query.finalizedFromMs === undefined && query.finalizedToMs === undefined)
     const found = state.reservations.filter((r) =>
-      visible(tenant, r.tenant) &&
+      visible(tenant, r.tenant) && (reaches(rights, deepest(r.scopes)) || !holds("key-filter-in-lists")) &&
       (query.idempotencyKey === undefined || r.key === query.idempotencyKey) &&
       (query.status === undefined || r.status === query.status) &&
       LEVELS.every((level) => query[level] === undefined || r.subject[level] === query[level]) &&
@@ -2084,6 +2309,12 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         return deletePolicy(state, op.tenant, op.id)
       case "SetTenantStatus":
         return setTenantStatus(state, op.tenant, op.status, now)
+      case "CreateApiKey":
+        return createApiKey(state, op, now, ids.apiKeyId ?? `key-${state.apiKeys.length}`)
+      case "UpdateApiKey":
+        return updateApiKey(state, op, now)
+      case "RevokeApiKey":
+        return revokeApiKey(state, op.tenant, op.id, now)
       case "SetLimits":
         return setLimits(state, op.tenant, op.scope, op.unit, op.limits, now)
       case "Limits":
@@ -2115,6 +2346,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
         policies: [],
         defaults,
         statuses: new Map(),
+        apiKeys: [],
         counts: new Map(),
         uses: [],
         beginnings: []
@@ -2132,6 +2364,7 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       ].filter((at) => at > now).sort((a, b) => a - b),
     apply: (state, operation, now, ids) => {
       expire(state, operation.tenant, now)
+      asking = { operation, now }
       try {
         return { _tag: "Success", value: run(state, operation, now, ids) }
       } catch (refusal) {

@@ -6,6 +6,7 @@
 
 export * as AuthorityConformance from "./AuthorityConformance.ts"
 export * as Commands from "./Commands.ts"
+export * as GovernanceConformance from "./GovernanceConformance.ts"
 export * as HistoryConformance from "./HistoryConformance.ts"
 export * as LedgerInStep from "./LedgerInStep.ts"
 export * as LedgerStoreConformance from "./LedgerStoreConformance.ts"

@@ -23,10 +23,11 @@ const budget = (
 /** The model with a clock that one sets, and words for what is asked of it. */
 const world = (
   budgets: ReadonlyArray<ReferenceModel.BudgetSeed>,
-  options?: Parameters<typeof ReferenceModel.makeModel>[0]
+  options?: Parameters<typeof ReferenceModel.makeModel>[0],
+  defaults: ReadonlyArray<ReferenceModel.TenantDefaults> = []
 ) => {
   const model = ReferenceModel.makeModel(options)
-  const state = model.initial(budgets)
+  const state = model.initial(budgets, 0, defaults)
   let made = 0
   const self = {
     now: 0,
@@ -35,7 +36,8 @@ const world = (
       made += 1
       return model.apply(state, operation, self.now, {
         reservationId: ReservationId.make(`r${made}`),
-        eventId: EventId.make(`e${made}`)
+        eventId: EventId.make(`e${made}`),
+        apiKeyId: `k${made}`
       })
     },
     /** The reply, as a plain object to look into. */
@@ -715,6 +717,70 @@ describe("ReferenceModel", () => {
     })
   })
 
+  describe("an API key", () => {
+    /** A budget, and a tenant that is registered, since only such have keys. */
+    const registered = () =>
+      world([budget(ROOT, 100n), budget("tenant:acme/workspace:eng", 100n)], {}, [{ tenant: "acme" }])
+    const create = (
+      rights: Partial<ReferenceModel.ApiKeyRights> = {},
+      expiresAtMs?: number
+    ): ReferenceModel.Operation => ({
+      _tag: "CreateApiKey",
+      tenant: "acme",
+      rights,
+      ...(expiresAtMs !== undefined && { expiresAtMs })
+    })
+    const by = (apiKeyId: unknown, operation: ReferenceModel.Operation): ReferenceModel.Operation => ({
+      ...operation,
+      apiKeyId: String(apiKeyId)
+    })
+    const balances: ReferenceModel.Operation = { _tag: "Balances", tenant: "acme", query: { tenant: "acme" } }
+
+    it("does what it is permitted, for as long as it lives and is not revoked", () => {
+      const w = registered()
+      const id = w.ok(create({ permissions: ["reservations:create"] }, 1_000))["apiKeyId"]
+      const first = reserve(10n, { idempotencyKey: fresh() })
+      w.ok(by(id, first))
+      assert.strictEqual(w.fails(by(id, balances)), "Forbidden")
+      w.ok({ _tag: "UpdateApiKey", tenant: "acme", id: String(id), rights: { permissions: ["admin:read"] } })
+      w.ok(by(id, balances))
+      assert.strictEqual(w.fails(by(id, first)), "Forbidden")
+      w.now = 999
+      w.ok(by(id, balances))
+      w.now = 1_000
+      assert.strictEqual(w.fails(by(id, balances)), "Unauthorized")
+      const next = w.ok(create())["apiKeyId"]
+      w.ok(by(next, first))
+      w.ok({ _tag: "RevokeApiKey", tenant: "acme", id: String(next) })
+      assert.strictEqual(w.fails(by(next, first)), "Unauthorized")
+      assert.strictEqual(w.fails(by("none", first)), "Unauthorized")
+    })
+
+    it("acts where its filter lets it: at each level it names, by one of the names", () => {
+      const w = registered()
+      const id = w.ok(create({ scopeFilter: ["workspace:eng", "workspace:ops", "agent:*"] }))["apiKeyId"]
+      const at = (subject: Subject) => by(id, reserve(1n, { idempotencyKey: fresh(), subject }))
+      w.ok(at({ workspace: "eng", agent: "a" }))
+      w.ok(at({ workspace: "ops", agent: "b" }))
+      assert.strictEqual(w.fails(at({ workspace: "dev", agent: "a" })), "Forbidden")
+      assert.strictEqual(w.fails(at({ workspace: "eng" })), "Forbidden")
+      const elsewhere = w.hold(1n)
+      assert.strictEqual(w.fails(by(id, { _tag: "ReadReservation", tenant: "acme", id: elsewhere })), "Forbidden")
+      assert.deepStrictEqual(w.ok(by(id, balances))["balances"], [])
+    })
+
+    it("ends with its tenant", () => {
+      const w = registered()
+      const id = w.ok(create())["apiKeyId"]
+      w.ok({ _tag: "SetTenantStatus", tenant: "acme", status: "SUSPENDED" })
+      assert.strictEqual(w.fails(create()), "Forbidden")
+      w.ok(by(id, balances))
+      w.ok({ _tag: "SetTenantStatus", tenant: "acme", status: "CLOSED" })
+      assert.strictEqual(w.fails(by(id, balances)), "Unauthorized")
+      assert.strictEqual(w.fails(create()), "TenantClosed")
+    })
+  })
+
   describe("reading", () => {
     const scopes = (w: ReturnType<typeof world>, query: object): ReadonlyArray<string> =>
       (w.ok({ _tag: "Balances", tenant: "acme", query })["balances"] as ReadonlyArray<{ readonly scope: string }>)
@@ -891,11 +957,12 @@ describe("Commands", () => {
       const scenario = Commands.generate(seed, 40, {
         limits: false,
         windows: false,
+        apiKeys: false,
         seededDebt: false,
         maxExtensions: 10
       })
-      const without = new Set(["SetLimit", "SetLimits", "Limits"])
-      assert.isTrue(scenario.commands.every((command) => !without.has(command._tag)))
+      const without = new Set(["SetLimit", "SetLimits", "Limits", "CreateApiKey", "UpdateApiKey", "RevokeApiKey"])
+      assert.isTrue(scenario.commands.every((command) => !without.has(command._tag) && !("apiKey" in command)))
       assert.isTrue(scenario.budgets.every((b) => b.limits === undefined))
       assert.isTrue(scenario.budgets.every((b) => b.debt === undefined))
       assert.strictEqual(scenario.maxExtensions, 10)

@@ -79,6 +79,7 @@ export const fund = (cause: Cause, request: FundRequest): Asked => {
 export const update = (
   cause: Cause,
   request: UpdateRequest,
+  now: number,
   operation = "updateBudget"
 ): Asked => {
   const { overagePolicy, overdraftLimit, reason, scope, status, unit } = request
@@ -91,13 +92,15 @@ export const update = (
       reason
     })
   }
+  // The key is the command's own: when the answer of its transaction is lost, it is run again and finds what it did.
+  const record = recordKey(cause.tenant, "updateBudget", TimeOrderedId.make(now))
   const flaw = flawedUpdate(cause.tenant, request)
   return {
     cause: audited,
     command: flaw === undefined
       ? Result.map(
         LimitShape.parse(request.limits, unit),
-        (limits): Command => ({ _tag: "UpdateBudget", cause: audited, request, limits })
+        (limits): Command => ({ _tag: "UpdateBudget", cause: audited, record, digest: "", request, limits })
       )
       : Result.fail(flaw)
   }

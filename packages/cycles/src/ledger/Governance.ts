@@ -62,6 +62,8 @@ import type { NotFound, TenantClosed, Trouble } from "../protocol/CyclesError.ts
 import { AuthorityUnavailable, InvalidRequest, Unauthorized } from "../protocol/CyclesError.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import * as ApiSecret from "./ApiSecret.ts"
+import type { AuditQuery } from "./AuditQuery.ts"
+import { isPast, matches } from "./AuditQuery.ts"
 import { visible } from "./Authority.ts"
 import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
@@ -96,6 +98,7 @@ export type { FundOperation } from "./rules/Command.ts"
 export type {
   Act,
   ApiKeySettings,
+  AuditQuery,
   BudgetOptions,
   FundReply,
   FundRequest,
@@ -298,7 +301,7 @@ export interface Governing {
   /** Where the limits of a budget stand. */
   readonly limits: (tenant: string, budget: BudgetName) => Effect.Effect<ReadonlyArray<LimitState>, BudgetError>
 
-  /** Creates a policy. A second one of the same name is `InvalidRequest`. */
+  /** Creates a policy. A second one of the same name is `InvalidRequest`, and so is one more than 1,000. */
   readonly createPolicy: (tenant: string, policy: PolicyOptions) => Effect.Effect<PolicyRow, PolicyError>
   /** Changes a policy, from the next hold on; holds already taken keep what they were given. */
   readonly updatePolicy: (tenant: string, id: string, change: PolicyChange) => Effect.Effect<PolicyRow, PolicyError>
@@ -307,15 +310,20 @@ export interface Governing {
   /** The tenant's policies by id; of those, a scope filter shows the ones whose pattern passes. */
   readonly policies: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
 
-  /** What was done and refused in governing the tenant, numbered above `after`, oldest first. */
+  /**
+   * What was done and refused in governing the tenant, numbered above `after`, oldest first; of that, what meets the query. At most
+   * `limit` acts, 1,000 when not given; an act's `number` is the cursor to go on from.
+   *
+   * There is no index for what a query leaves out: it is read too, 1,000 acts in a transaction.
+   */
   readonly acts: (
     tenant: string,
-    options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
+    options?: AuditQuery & { readonly after?: number | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<Act>, Trouble>
-  /** The same as a stream that ends with the last act there is. An act's `number` is the cursor to go on from. */
+  /** The same as a stream that ends with the last act there is. */
   readonly audit: (
     tenant: string,
-    options?: { readonly after?: number | undefined }
+    options?: AuditQuery & { readonly after?: number | undefined }
   ) => Stream.Stream<Act, Trouble>
 }
 
@@ -470,19 +478,37 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         tenant,
         "admin:budgets:write",
         "principals",
-        (cause) => Budgeting.update(cause, { scope, unit, status, from, reason }, operation)
+        (cause, now) => Budgeting.update(cause, { scope, unit, status, from, reason }, now, operation)
       ),
       budgetOf
     )
 
-  const acts: Governing["acts"] = (tenant, options) =>
+  /** One transaction's acts that meet the query, and after which to go on, if there may be more. */
+  const audited = (tenant: string, query: AuditQuery, after: number, size = AUDIT_PAGE) =>
     read(
       tenant,
       "admin:audit:read",
       "operators",
-      options,
-      (cause) => engine.list(cause, (tx) => tx.acts(tenant, options?.after ?? 0, options?.limit ?? AUDIT_PAGE))
+      { after, limit: size },
+      (cause) =>
+        Effect.map(engine.list(cause, (tx) => tx.acts(tenant, after, size)), (page) => {
+          const last = page[page.length - 1]
+          return {
+            found: page.filter((act) => matches(query, act)),
+            next: last === undefined || page.length < size || isPast(query, last) ? undefined : last.number
+          }
+        })
     )
+
+  const acts: Governing["acts"] = (tenant, { after = 0, limit = AUDIT_PAGE, ...query } = {}) => {
+    const size = Object.keys(query).length === 0 ? Math.min(limit, AUDIT_PAGE) : AUDIT_PAGE
+    const from = (after: number, before: ReadonlyArray<Act>): Effect.Effect<ReadonlyArray<Act>, Trouble> =>
+      Effect.flatMap(audited(tenant, query, after, size), ({ found, next }) => {
+        const all = [...before, ...found]
+        return next === undefined || all.length >= limit ? Effect.succeed(all.slice(0, limit)) : from(next, all)
+      })
+    return from(after, [])
+  }
 
   return {
     createTenant: (tenant, options) =>
@@ -647,7 +673,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           tenant,
           "admin:budgets:write",
           "principals",
-          (cause) =>
+          (cause, now) =>
             Budgeting.update(cause, {
               scope,
               unit,
@@ -656,7 +682,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
               metadata,
               limits,
               reason
-            })
+            }, now)
         ),
         budgetOf
       ),
@@ -695,7 +721,8 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       act(tenant, "policies:write", "principals", (cause, now) => Policing.create(cause, policy, now)),
     updatePolicy: (tenant, id, change) =>
       act(tenant, "policies:write", "principals", (cause) => Policing.update(cause, id, change)),
-    deletePolicy: (tenant, id) => act(tenant, "policies:write", "principals", (cause) => Policing.remove(cause, id)),
+    deletePolicy: (tenant, id) =>
+      act(tenant, "policies:write", "principals", (cause, now) => Policing.remove(cause, id, now)),
     policies: (tenant, options) =>
       read(tenant, "policies:read", "principals", options, (cause) => {
         const limit = options?.limit ?? PAGE
@@ -718,12 +745,15 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       }),
 
     acts,
-    audit: (tenant, options) =>
-      Stream.paginate(options?.after ?? 0, (after: number) =>
-        Effect.map(acts(tenant, { after }), (page) => {
-          const last = page[page.length - 1]
-          return [page, last === undefined ? Option.none() : Option.some(last.number)] as const
-        }))
+    audit: (tenant, { after = 0, ...query } = {}) =>
+      Stream.paginate(
+        after,
+        (after: number) =>
+          Effect.map(
+            audited(tenant, query, after),
+            ({ found, next }) => [found, Option.fromUndefinedOr(next)] as const
+          )
+      )
   }
 }
 

@@ -415,7 +415,8 @@ export const make = Effect.fnUntraced(
     })
 
     const updateBudget: Operations["updateBudget"] = Effect.fnUntraced(function*(tenant, request) {
-      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request)
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Budgeting.update(yield* causeFor(tenant), request, now)
       return balanceOf(yield* ask<BudgetRow, BudgetError>(engine, cause, command))
     })
 
@@ -437,7 +438,8 @@ export const make = Effect.fnUntraced(
     })
 
     const deletePolicy: Operations["deletePolicy"] = Effect.fnUntraced(function*(tenant, id) {
-      const { cause, command } = Policing.remove(yield* causeFor(tenant), id)
+      const now = yield* Clock.currentTimeMillis
+      const { cause, command } = Policing.remove(yield* causeFor(tenant), id, now)
       return yield* ask<PolicyRow, PolicyError>(engine, cause, command)
     })
 

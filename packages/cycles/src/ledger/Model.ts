@@ -188,7 +188,16 @@ export const deadline = (row: ReservationRow): number => row.expiresAtMs + row.g
  * @category models
  * @since 0.1.0
  */
-export type Operation = "decide" | "reserve" | "commit" | "release" | "extend" | "event" | "fund"
+export type Operation =
+  | "decide"
+  | "reserve"
+  | "commit"
+  | "release"
+  | "extend"
+  | "event"
+  | "fund"
+  | "updateBudget"
+  | "deletePolicy"
 
 /**
  * What a funding operation answers: the budget before and after.
@@ -207,7 +216,15 @@ export interface FundReply {
  * @category models
  * @since 0.1.0
  */
-export type Reply = DecideReply | ReserveReply | CommitReply | ReleaseReply | ExtendReply | EventReply | FundReply
+export type Reply =
+  | DecideReply
+  | ReserveReply
+  | CommitReply
+  | ReleaseReply
+  | ExtendReply
+  | EventReply
+  | FundReply
+  | PolicyRow
 
 /**
  * Names an idempotency record: the tenant, the operation and the key, and the three as one text.

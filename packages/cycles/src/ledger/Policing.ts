@@ -5,6 +5,7 @@
  */
 import * as Result from "effect/Result"
 import type { Asked } from "./Budgeting.ts"
+import { recordKey } from "./Model.ts"
 import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
 import * as PolicyShape from "./PolicyShape.ts"
 import type { Cause, Deed } from "./rules/Command.ts"
@@ -32,7 +33,9 @@ export const update = (base: Cause, id: string, change: PolicyChange): Asked => 
   return { cause, command: Result.succeed({ _tag: "UpdatePolicy", cause, id, change }) }
 }
 
-export const remove = (base: Cause, id: string): Asked => {
+export const remove = (base: Cause, id: string, now: number): Asked => {
   const cause = about(base, "deletePolicy", id, {})
-  return { cause, command: Result.succeed({ _tag: "DeletePolicy", cause, id }) }
+  // The key is the command's own: when the answer of its transaction is lost, it is run again and finds what it did.
+  const record = recordKey(base.tenant, "deletePolicy", TimeOrderedId.make(now))
+  return { cause, command: Result.succeed({ _tag: "DeletePolicy", cause, record, digest: id, id }) }
 }

@@ -12,6 +12,7 @@ import type { JsonObject } from "../protocol/Metrics.ts"
 /**
  * Why a command was refused: a code, and what is known of the place.
  *
+ * - `denial`: the word for it where a denial is told, when that is another than the code
  * - `retryAfterMs`: after how long the same request would be admitted, if nothing else happens
  * - `details`: what else is known, in the names of the wire: `policy_id`; `limit_id`, `window` and `reopens_at_ms`; a
  *   `suggestion`, where {@link suggestion} does not find one in the rest
@@ -26,6 +27,7 @@ export interface Refusal {
     | "ACTION_QUOTA_EXCEEDED"
     | "ACTION_KIND_DENIED"
     | "ACTION_KIND_NOT_ALLOWED"
+  readonly denial?: string
   readonly field?: string
   readonly reason?: string
   readonly scope?: string
@@ -87,7 +89,7 @@ export const toError = (
   refusal: Refusal,
   ids: { readonly requestId?: string | undefined; readonly traceId?: string | undefined }
 ): CyclesError => {
-  const { code, expectedUnits, field, ...rest } = refusal
+  const { code, denial: _, expectedUnits, field, ...rest } = refusal
   const details = detailsOf(refusal)
   const context: Context = {
     ...rest,

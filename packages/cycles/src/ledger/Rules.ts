@@ -76,6 +76,7 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       return
     case "UpdateBudget": {
       const { scope, unit } = command.request
+      missing.record(command.record)
       missing.scope(scope)
       // Also where the budget is not there: a command before this one may open it.
       if (command.limits !== undefined) {
@@ -90,9 +91,11 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       missing.scope(command.scope)
       Limits.wantAll(view, [command.scope], command.unit, now, missing)
       return
+    case "DeletePolicy":
+      missing.record(command.record)
+      return
     case "CreatePolicy":
     case "UpdatePolicy":
-    case "DeletePolicy":
     case "Sweep":
     case "Delivered":
       return
@@ -140,7 +143,7 @@ const ruled = (view: View, command: Command, now: number): Verdict => {
     case "UpdatePolicy":
       return decideUpdatePolicy(view, command, now)
     case "DeletePolicy":
-      return decideDeletePolicy(view, command)
+      return decideDeletePolicy(view, command, now)
     case "Govern":
       return decideOrder(view, command, now)
     case "Sweep":

@@ -62,6 +62,7 @@ export const decideUpdate = (
   const { limits, request: { from, metadata, overagePolicy, overdraftLimit, reason, scope, status, unit } } = command
   const before = view.budget(scope, unit)
   if (before === undefined) return noBudget(scope, unit)
+  if (view.record(command.record) !== undefined) return { _tag: "Done", reply: before, changes: [], record: undefined }
   if (before.status === "CLOSED") return refused({ code: "BUDGET_CLOSED", scope, unit, reason: "closing is for good" })
   if (from !== undefined && before.status !== from) {
     const is = `the budget is ${before.status}, not ${from}`
@@ -86,7 +87,13 @@ export const decideUpdate = (
     changes: [
       { kind: "UPDATE", budgets: [{ before, after }], reason, counters: Limits.begin(view, before, after, now) }
     ],
-    record: undefined
+    record: {
+      ...command.record,
+      digest: command.digest,
+      reply: { previous: balanceOf(before), balance: balanceOf(after) },
+      reservationId: undefined,
+      keepUntilMs: now + KEEP_MS
+    }
   }
 }
 

@@ -222,16 +222,15 @@ export type Command =
   | Remembered & { readonly _tag: "Fund"; readonly request: FundRequest }
   | { readonly _tag: "Read"; readonly cause: Cause; readonly id: ReservationId }
   | { readonly _tag: "CreateBudget"; readonly cause: Cause; readonly budget: BudgetRow }
-  | {
+  | Remembered & {
     readonly _tag: "UpdateBudget"
-    readonly cause: Cause
     readonly request: UpdateRequest
     readonly limits: ReadonlyArray<Limit> | undefined
   }
   | { readonly _tag: "ReadLimits"; readonly cause: Cause; readonly scope: string; readonly unit: Unit }
   | { readonly _tag: "CreatePolicy"; readonly cause: Cause; readonly policy: PolicyRow }
   | { readonly _tag: "UpdatePolicy"; readonly cause: Cause; readonly id: string; readonly change: PolicyChange }
-  | { readonly _tag: "DeletePolicy"; readonly cause: Cause; readonly id: string }
+  | Remembered & { readonly _tag: "DeletePolicy"; readonly id: string }
   | { readonly _tag: "Govern"; readonly cause: Cause; readonly order: Order }
   | { readonly _tag: "Sweep"; readonly cause: Cause }
   | { readonly _tag: "Delivered"; readonly cause: Cause; readonly upTo: number }

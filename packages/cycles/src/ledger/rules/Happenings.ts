@@ -252,7 +252,8 @@ const denials = new Set<string>([...knownReasons, "LIMIT_EXCEEDED"])
  * run) and requests that are refused for what they are leave nothing.
  */
 export const ofRefusal = (view: View, command: Command, refusal: Refusal, number: number): Change | undefined => {
-  if (command._tag !== "Reserve" || command.request.dryRun === true || !denials.has(refusal.code)) return undefined
+  if (command._tag !== "Reserve" || command.request.dryRun === true) return undefined
+  if (refusal.denial === undefined && !denials.has(refusal.code)) return undefined
   const { action, estimate, subject } = command.request
   const path = command.scopes[command.scopes.length - 1] ?? ""
   const scope = refusal.scope ?? path
@@ -269,7 +270,7 @@ export const ofRefusal = (view: View, command: Command, refusal: Refusal, number
       at({ scope, unit: estimate.unit }, "reservation.denied", {
         scope,
         unit: estimate.unit,
-        reason_code: refusal.code,
+        reason_code: refusal.denial ?? refusal.code,
         requested_amount: estimate.amount,
         remaining: refusal.remaining,
         action: { kind: action.kind, name: action.name },

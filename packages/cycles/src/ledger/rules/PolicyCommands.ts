@@ -7,7 +7,10 @@ import type { PolicyRow } from "../Model.ts"
 import * as PolicyShape from "../PolicyShape.ts"
 import type { View } from "../View.ts"
 import type { Change, Command, Verdict } from "./Command.ts"
-import { none, refused } from "./Verdict.ts"
+import { KEEP_MS, none, refused, replay } from "./Verdict.ts"
+
+/** All policies of a tenant are read for each of its holds. */
+const MOST = 1_000
 
 const own = (view: View, tenant: string, id: string): PolicyRow | undefined =>
   view.policiesOf(tenant).find((policy) => policy.id === id)
@@ -21,14 +24,11 @@ const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined
     })
     : undefined
 
-/** Every transaction of a tenant reads its policies. */
-const MOST_POLICIES = 1_000
-
 const tooMany = (view: View, { tenant }: PolicyRow): Verdict | undefined =>
-  view.policiesOf(tenant).length < MOST_POLICIES ? undefined : refused({
+  view.policiesOf(tenant).length < MOST ? undefined : refused({
     code: "INVALID_REQUEST",
-    field: "name",
-    reason: `a tenant has at most ${MOST_POLICIES} policies; delete one that is disabled or over`
+    field: "tenant",
+    reason: `it has ${MOST.toLocaleString("en")} policies, and no more are taken; delete those that no longer apply`
   })
 
 const noPolicy = (id: string): Verdict =>
@@ -70,14 +70,26 @@ export const decideUpdatePolicy = (
 }
 
 /** Its events and acts go by the names of the operations beside it; the specification's only way to end one is DISABLED. */
-export const decideDeletePolicy = (view: View, command: Command & { readonly _tag: "DeletePolicy" }): Verdict => {
-  const { cause: { tenant }, id } = command
+export const decideDeletePolicy = (
+  view: View,
+  command: Command & { readonly _tag: "DeletePolicy" },
+  now: number
+): Verdict => {
+  const { cause: { tenant }, digest, id, record } = command
+  const again = replay(view, command, now)
+  if (again !== undefined) return again
   const policy = own(view, tenant, id)
   if (policy === undefined) return noPolicy(id)
-  return done(policy, { removed: [{ tenant, kind: "policy", id }], ...noted("delete", policy, {}) })
+  return {
+    ...done(policy, { removed: [{ tenant, kind: "policy", id }], ...noted("delete", policy, {}) }),
+    record: { ...record, digest, reply: policy, reservationId: undefined, keepUntilMs: now + KEEP_MS }
+  }
 }
 
-const done = (policy: PolicyRow, change: Omit<Change, "kind" | "budgets">): Verdict => ({
+const done = (
+  policy: PolicyRow,
+  change: Omit<Change, "kind" | "budgets">
+): Verdict & { readonly _tag: "Done" } => ({
   _tag: "Done",
   reply: policy,
   changes: [{ kind: undefined, budgets: none, ...change }],

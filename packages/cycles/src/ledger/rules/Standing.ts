@@ -112,8 +112,11 @@ export const gate = (view: View, command: Command, now: number): Verdict | undef
 const isRepeated = (view: View, command: Command): boolean =>
   "record" in command && view.record(command.record) !== undefined
 
+const TENANT_SUSPENDED = "TENANT_SUSPENDED"
+
 const SUSPENDED: Refusal = {
   code: "FORBIDDEN",
+  denial: TENANT_SUSPENDED,
   reason: "the tenant is suspended; what was reserved can still be settled",
   details: { suggestion: "Ask an operator to reactivate it" }
 }
@@ -123,7 +126,7 @@ const suspended = (view: View, command: Command, now: number): Verdict | undefin
   switch (command._tag) {
     case "Decide":
     case "Reserve":
-      return denial(command, "TENANT_SUSPENDED", now) ?? refused(SUSPENDED)
+      return denial(command, TENANT_SUSPENDED, now) ?? refused(SUSPENDED)
     case "Event":
     case "CreateBudget":
       return refused(SUSPENDED)
