@@ -96,7 +96,8 @@ export interface Options extends
 /** Kept as long as the protocol asks, from their end on. */
 const KEEP_SETTLED_MS = 30 * 86_400_000
 
-const nothing = (cause: PostgresError): StoreError => new StoreError({ outcome: "none", cause })
+const nothing = (cause: PostgresError): StoreError =>
+  new StoreError({ outcome: "none", ...(cause.reason === "Unreadable" ? { lasting: true } : undefined), cause })
 const unknown = (cause: PostgresError): StoreError => new StoreError({ outcome: "unknown", cause })
 
 /** A row that cannot be read stops the transaction; it does not break the ledger. */
@@ -337,10 +338,13 @@ export const make = Effect.fnUntraced(
               RowJson.document.decode
             )
         }
-        const exit = yield* Effect.exit(Effect.suspend(() => body(tx)))
+        // Rows that cannot be written must not leave the transaction open either.
+        const exit = yield* Effect.exit(
+          Effect.map(Effect.suspend(() => body(tx)), (value) => [value, flushed()] as const)
+        )
         return yield* Exit.isFailure(exit)
           ? Effect.andThen(rollback(session), Effect.failCause(exit.cause))
-          : Effect.as(commit(session, flushed()), exit.value)
+          : Effect.as(commit(session, exit.value[1]), exit.value[0])
       })
 
     /** A connection that says nothing any more is given up, and the server gives its locks to others. */

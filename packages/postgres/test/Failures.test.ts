@@ -1,6 +1,9 @@
 import { LedgerStorePostgres, PostgresError } from "@effect-cycles/postgres"
 import { assert, it } from "@effect/vitest"
 import { Action, Amount, BudgetAuthority, Ledger, LedgerStore } from "effect-cycles"
+import type { LedgerEvent } from "effect-cycles/ledger/Model"
+import { emptyTenant } from "effect-cycles/ledger/Model"
+import { View } from "effect-cycles/ledger/View"
 import { AuthorityUnavailable } from "effect-cycles/protocol/CyclesError"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
@@ -244,6 +247,38 @@ withServer("trouble with PostgreSQL", ({ fresh, server, sql }) => {
           yield* inspect(ledger, 1)
         }))
     }))
+
+  it.live("that lies in a row which cannot be written leaves no transaction open", () =>
+    Effect.gen(function*() {
+      const store = yield* LedgerStorePostgres.make(fresh({ applicationName: "unwritable" }))
+      const circle: { [name: string]: unknown } = {}
+      circle["again"] = circle
+      yield* Effect.exit(store.transact(["acme"], (tx) => {
+        const view = new View()
+        view.putTenant({ ...emptyTenant("acme"), lastTimeMs: tx.now })
+        view.addEvent({
+          tenant: "acme",
+          number: 1,
+          atMs: tx.now,
+          type: "budget.created",
+          actor: "ops",
+          scope: undefined,
+          unit: undefined,
+          reservationId: undefined,
+          requestId: undefined,
+          traceId: undefined,
+          // A cast: no type lets a circle in, and a program in JavaScript does.
+          details: circle as LedgerEvent["details"]
+        })
+        return tx.write(view.writes())
+      }))
+      const open = yield* Effect.promise(() =>
+        sql(
+          "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'unwritable' AND state LIKE 'idle in%'"
+        )
+      )
+      assert.deepStrictEqual(open, [["0"]])
+    }).pipe(Effect.scoped))
 
   for (const how of ["stop", "kill"] as const) {
     it.live(`that is over neither lost nor doubled anything: the server is down for a moment (${how})`, () =>

@@ -46,6 +46,9 @@ export interface Options {
   readonly lockTimeoutMs: number
 }
 
+/** So many statements stay prepared. Lists have a text for each combination of filters, and for each number of paths. */
+const REMEMBERED = 500
+
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 8
 
@@ -142,7 +145,10 @@ export const open = Effect.fnUntraced(
     const connection: Connection = {
       statement: (sql) => {
         let statement = statements.get(sql)
-        if (statement === undefined) statements.set(sql, statement = prepare(sql))
+        if (statement === undefined) {
+          if (statements.size >= REMEMBERED) statements.clear()
+          statements.set(sql, statement = prepare(sql))
+        }
         return statement
       },
       begin: (restore) =>

@@ -31,11 +31,12 @@ export const make = (connection: Connection, filename: string): Operations => {
   const exclusive = Semaphore.makeUnsafe(1)
   const numbers: Numbers = new Map()
 
-  const failed = (outcome: StoreError["outcome"]) => (cause: unknown): StoreError =>
-    new StoreError({
-      outcome,
-      cause: cause instanceof SqliteError.SqliteError ? cause : SqliteError.fromCause(filename, cause)
-    })
+  const failed = (outcome: StoreError["outcome"]) => (cause: unknown): StoreError => {
+    const error = cause instanceof SqliteError.SqliteError ? cause : SqliteError.fromCause(filename, cause)
+    // What cannot be read now cannot be read later.
+    const lasting = outcome === "none" && (error.reason === "Unexpected" || error.reason === "Corrupt")
+    return new StoreError({ outcome, ...(lasting ? { lasting } : undefined), cause: error })
+  }
   const attempt = <A>(self: () => A): Effect.Effect<A, StoreError> => Effect.try({ try: self, catch: failed("none") })
 
   const commit: Effect.Effect<void, StoreError> = Effect.suspend(() => {

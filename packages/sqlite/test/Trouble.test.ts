@@ -358,3 +358,39 @@ it.live("every store in memory is its own", () =>
     const others = yield* Effect.provide(Effect.flatMap(LedgerStore, lastEntries), Layer.fresh(provided))
     assert.deepStrictEqual(others, [])
   }).pipe(Effect.provide(provided)))
+
+describe("a ledger in a SQLite file that is used for long", () => {
+  it.effect("keeps a bounded number of statements prepared", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const filename = join(yield* temporary, "ledger.db")
+      const connection = yield* Connection.open({ filename, synchronous: "off", lockTimeoutMs: 100 })
+      const first = connection.statement("SELECT 0")
+      assert.strictEqual(connection.statement("SELECT 0"), first)
+      for (let i = 1; i <= 1_000; i++) assert.strictEqual(connection.statement(`SELECT ${i}`).get([])?.[0], i)
+      assert.notStrictEqual(connection.statement("SELECT 0"), first)
+    })))
+
+  it.live("goes on for all tenants but the one with a row that cannot be read, without trying that one again", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const filename = join(yield* temporary, "ledger.db")
+      const store = yield* open(filename)
+      const ledger = yield* Effect.provideService(Ledger.make(), LedgerStore, store)
+      for (const tenant of ["acme", "bad", "corp"]) {
+        yield* ledger.createBudget(tenant, { scope: `tenant:${tenant}`, allocated: Amount.tokens(10) })
+      }
+      tamper(filename, "UPDATE budgets SET body = '[9]' WHERE scope = 'tenant:bad'")
+      const startedAt = performance.now()
+      const told = yield* Effect.forEach(["corp", "acme", "bad", "acme", "corp"], (tenant, i) =>
+        Effect.match(
+          ledger.as({ tenant }).reserve({
+            idempotencyKey: IdempotencyKey.make(`key-${i}`),
+            subject: { tenant },
+            action: Action.make("tool.call", "search"),
+            estimate: Amount.tokens(1)
+          }),
+          { onFailure: (error) => error._tag, onSuccess: () => "ok" }
+        ), { concurrency: "unbounded" })
+      assert.deepStrictEqual(told, ["ok", "ok", "AuthorityUnavailable", "ok", "ok"])
+      assert.isBelow(performance.now() - startedAt, 2_000)
+    })))
+})

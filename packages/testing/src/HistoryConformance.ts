@@ -402,7 +402,82 @@ export const suite = (name: string, store: StoreLayer): void => {
     )
   })
 
+  describe(`${name}: the longest names there may be`, () => {
+    test(
+      "are kept like any others",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        const pick = random(7)
+        const plain = (length: number) =>
+          Array.from({ length }, () => "abcdefghijklmnopqrstuvwxyz0123456789"[pick(36)]).join("")
+        // Beyond the first plane of Unicode, where no two letters are alike: what is hardest to keep in an index.
+        const wide = (length: number) =>
+          Array.from({ length }, () => String.fromCodePoint(0x10000 + pick(0xfffff))).join("")
+        const tenant = plain(128)
+        const subject = {
+          tenant,
+          workspace: plain(128),
+          app: plain(128),
+          workflow: plain(128),
+          agent: plain(128),
+          toolset: plain(128),
+          dimensions: { run_id: wide(256) }
+        }
+        const scope =
+          `tenant:${tenant}/workspace:${subject.workspace}/app:${subject.app}/workflow:${subject.workflow}` +
+          `/agent:${subject.agent}/toolset:${subject.toolset}`
+        yield* ledger.createPolicy(tenant, {
+          name: wide(256),
+          scopePattern: "*",
+          maxSteps: 9,
+          maxReservationsPerMinute: 9
+        })
+        yield* ledger.createBudget(tenant, {
+          scope,
+          allocated: tokens(100),
+          limits: [
+            { id: plain(64), window: { _tag: "rolling", lengthMs: DAY_MS }, amount: tokens(90) },
+            {
+              id: plain(64),
+              window: { _tag: "calendar", every: "month", timeZone: "America/Argentina/ComodRivadavia" },
+              amount: tokens(90),
+              rollover: tokens(1)
+            }
+          ]
+        })
+        const authority = ledger.as({ tenant })
+        const key = (): IdempotencyKey => IdempotencyKey.make(wide(256))
+        const named = { kind: wide(64), name: wide(256) }
+        const { reservationId } = yield* authority.reserve({
+          idempotencyKey: key(),
+          subject,
+          action: named,
+          estimate: tokens(10)
+        })
+        const metrics = { modelVersion: wide(128) }
+        yield* authority.commit(reservationId!, { idempotencyKey: key(), actual: tokens(10), metrics })
+        yield* authority.event({ idempotencyKey: key(), subject, action: named, actual: tokens(1), metrics })
+        yield* ledger.fund(tenant, { idempotencyKey: key(), scope, operation: "CREDIT", amount: tokens(5) })
+        const { balance } = yield* ledger.explain(tenant, { scope, unit: "TOKENS" })
+        assert.strictEqual(balance.spent?.amount, 11n)
+      })
+    )
+  })
+
   describe(`${name}: explaining`, () => {
+    test(
+      "shows what has just expired as given back",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        yield* open(ledger, ACME, 100)
+        yield* ledger.as({ tenant: "acme" }).reserve({ ...request(10), ttlMs: 5_000 })
+        yield* TestClock.adjust(60_000)
+        const { balance, lines } = yield* ledger.explain("acme", { scope: ACME, unit: "TOKENS" })
+        assert.deepStrictEqual(lines.map(({ kind }) => kind), ["EXPIRE", "RESERVE", "CREATE"])
+        assert.strictEqual(balance.reserved?.amount, 0n)
+      })
+    )
+
     test(
       "the lines of a balance add up to it, newest first, page by page",
       Effect.gen(function*() {
@@ -737,6 +812,26 @@ export const suite = (name: string, store: StoreLayer): void => {
         }
         yield* until(Effect.map(ledger.spend("acme", query), (rows) => rows.length === 0), HOUR_MS)
         assert.lengthOf(yield* ledger.spend("acme", query), 0)
+      })
+    )
+
+    test(
+      "is done once when it is asked for several times at once",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf()
+        yield* open(ledger, ACME, 1_000)
+        for (let i = 0; i < 10; i++) yield* use(ledger, 10, 10)
+        yield* TestClock.adjust(DAY_MS)
+        const compact = ledger.compact("acme", { entries: DAY_MS, acts: DAY_MS })
+        // What comes first has the lane to itself; the others wait for it, and are one transaction.
+        const [, ...all] = yield* Effect.all([
+          Effect.as(ledger.entries("acme"), { folded: 0 }),
+          compact,
+          compact,
+          compact
+        ], { concurrency: "unbounded" })
+        assert.strictEqual(all.reduce((sum, { folded }) => sum + folded, 0), 21)
+        assert.deepStrictEqual(yield* ledger.verify("acme"), { entries: 1, budgets: 1, flaws: [] })
       })
     )
 

@@ -60,13 +60,16 @@ export const expireDue = (view: View, tenant: string, now: number, settings: Set
   }
 }
 
+/** What a caller is told of a defect. */
+export const BROKEN = "the ledger broke; its log says how"
+
 /** A command that breaks the rules' code fails alone: nothing of it has been applied. */
 export const answer = (view: View, command: Command, now: number, settings: Settings): Answer => {
   let verdict: Verdict
   try {
     verdict = Rules.decide(view, command, now)
   } catch (defect) {
-    return { _tag: "Broken", error: new InternalError({ reason: "the ledger broke; its log says how" }), defect }
+    return { _tag: "Broken", error: new InternalError({ reason: BROKEN }), defect }
   }
   for (const change of verdict.changes ?? none) apply(view, command.cause, change, command, now, settings)
   if (verdict._tag === "Refused") {

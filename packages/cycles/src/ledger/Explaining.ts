@@ -5,8 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Action } from "../protocol/Action.ts"
-import type { Unit } from "../protocol/Amount.ts"
-import { format } from "../protocol/Amount.ts"
+import { format, Unit } from "../protocol/Amount.ts"
 import type { Balance } from "../protocol/Balance.ts"
 import type { EventId, ReservationId } from "../protocol/Ids.ts"
 import * as Compaction from "./Compaction.ts"
@@ -14,7 +13,7 @@ import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import type { Entry, EntryKind, Figures, FiguresChange, LedgerEvent } from "./Model.ts"
 import { remaining } from "./Model.ts"
 import { balanceOf } from "./rules/Showing.ts"
-import { Missing, View } from "./View.ts"
+import type { View } from "./View.ts"
 
 /**
  * One entry as it concerns one balance.
@@ -87,17 +86,15 @@ const MOST = 256
 export const explain = Effect.fnUntraced(
   function*(
     tx: LedgerTx,
+    view: View,
     tenant: string,
     at: { readonly scope: string; readonly unit: Unit },
     from: number | undefined,
     limit: number
   ): Effect.fn.Return<Explanation | undefined, StoreError> {
-    const view = new View()
-    const missing = new Missing(view)
-    missing.tenant(tenant)
-    missing.scope(at.scope)
-    yield* tx.load(missing, view)
-    const row = view.budget(at.scope, at.unit)
+    // From the list, which shows what the transaction has expired before; no unit has the empty name.
+    const rows = yield* tx.budgets(tenant, { tenant }, { after: [at.scope, ""], limit: Unit.literals.length })
+    const row = rows.find(({ scope, unit }) => scope === at.scope && unit === at.unit)
     if (row === undefined) return undefined
     const lines: Array<Line> = []
     let number = from === undefined ? row.lastEntry : Math.min(from, row.lastEntry)

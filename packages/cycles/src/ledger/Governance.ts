@@ -92,7 +92,7 @@ import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest
 import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { reaches } from "./rules/Standing.ts"
-import { flawedTenantId, flaws, invalidTenant } from "./Shapes.ts"
+import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
 export type {
@@ -444,10 +444,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     tenant: string,
     needs: Permission,
     who: Who,
+    page: Parameters<typeof invalidPage>[0],
     then: (cause: Cause) => Effect.Effect<A, Trouble>
   ): Effect.Effect<A, Trouble> =>
     Effect.flatMap(causeFor(tenant, needs), (cause) => {
-      const refusal = barred(tenant, needs, who)
+      const refusal = barred(tenant, needs, who) ?? invalidPage(page)
       // What keeps a caller from reading is one of the errors every operation can have.
       return refusal === undefined ? then(cause) : Effect.fail(toError(refusal, cause) as Trouble)
     })
@@ -483,11 +484,18 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     )
 
   /** One transaction's acts that meet the query, and after which to go on, if there may be more. */
-  const audited = (tenant: string, query: AuditQuery, after: number, size = AUDIT_PAGE) =>
+  const audited = (
+    tenant: string,
+    query: AuditQuery,
+    after: number,
+    size = AUDIT_PAGE,
+    page: Parameters<typeof invalidPage>[0] = undefined
+  ) =>
     read(
       tenant,
       "admin:audit:read",
       "operators",
+      page,
       (cause) =>
         Effect.map(engine.list(cause, (tx) => tx.acts(tenant, after, size)), (page) => {
           const last = page[page.length - 1]
@@ -501,7 +509,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
   const acts: Governing["acts"] = (tenant, { after = 0, limit = AUDIT_PAGE, ...query } = {}) => {
     const size = Object.keys(query).length === 0 ? Math.min(limit, AUDIT_PAGE) : AUDIT_PAGE
     const from = (after: number, before: ReadonlyArray<Act>): Effect.Effect<ReadonlyArray<Act>, Trouble> =>
-      Effect.flatMap(audited(tenant, query, after, size), ({ found, next }) => {
+      Effect.flatMap(audited(tenant, query, after, size, { after, limit }), ({ found, next }) => {
         const all = [...before, ...found]
         return next === undefined || all.length >= limit ? Effect.succeed(all.slice(0, limit)) : from(next, all)
       })
@@ -537,7 +545,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         (profile) => ({ tenant, ...profile })
       ),
     tenants: (options) =>
-      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", () => {
+      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", options, () => {
         const limit = options?.limit ?? PAGE
         const found: Array<Tenant> = []
         const next = (after: string): Effect.Effect<ReadonlyArray<Tenant>, StoreError> =>
@@ -647,7 +655,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         shown
       ),
     apiKeys: (tenant, options) =>
-      read(tenant, "admin:apikeys:read", "operators", (cause) =>
+      read(tenant, "admin:apikeys:read", "operators", options, (cause) =>
         Effect.flatMap(
           engine.list(cause, (tx) => tx.documents(tenant, "api_key", options?.after ?? "", options?.limit ?? PAGE)),
           (rows) => Effect.forEach(rows.filter((row) => row._tag === "api_key"), shown)
@@ -696,7 +704,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         budgetOf
       ),
     budgets: (tenant, options) =>
-      read(tenant, "budgets:read", "principals", (cause) => {
+      read(tenant, "budgets:read", "principals", options, (cause) => {
         const after = options?.after
         const rows = visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
           after: after === undefined ? undefined : [after.scope, after.unit],
@@ -722,7 +730,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     deletePolicy: (tenant, id) =>
       act(tenant, "policies:write", "principals", (cause, now) => Policing.remove(cause, id, now)),
     policies: (tenant, options) =>
-      read(tenant, "policies:read", "principals", (cause) => {
+      read(tenant, "policies:read", "principals", options, (cause) => {
         const limit = options?.limit ?? PAGE
         return engine.list(cause, (tx, view) => {
           const seen: Array<PolicyRow> = []
@@ -838,7 +846,7 @@ const authenticate = (engine: Engine, peppers: ApiSecret.Peppers): Operations["a
         ...(traceId === undefined ? undefined : { traceId })
       })
     if (key === undefined || !isRight) return yield* Effect.fail(no("the key is not known"))
-    if (key.status === "REVOKED") return yield* Effect.fail(no("the key was revoked"))
+    if (key.status !== "ACTIVE") return yield* Effect.fail(no("the key was revoked"))
     if ((yield* Clock.currentTimeMillis) >= key.expiresAtMs) return yield* Effect.fail(no("the key has expired"))
     return {
       tenant: key.tenant,

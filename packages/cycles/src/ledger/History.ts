@@ -327,7 +327,7 @@ export const make = (around: Around): Operations => {
     if (from !== undefined && !(Number.isInteger(from) && from > 0)) {
       return yield* flawed("from", "must be the `next` of another page")
     }
-    const found = yield* read(tenant, (tx) => Explaining.explain(tx, tenant, { scope, unit }, from, limit))
+    const found = yield* read(tenant, (tx, view) => Explaining.explain(tx, view, tenant, { scope, unit }, from, limit))
     if (found !== undefined) return found
     const missing: Refusal = {
       code: "BUDGET_NOT_FOUND",

@@ -72,7 +72,8 @@ import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
-import { invalidTenant } from "./Shapes.ts"
+import { invalidPage, invalidTenant } from "./Shapes.ts"
+import * as TimeOrderedId from "./TimeOrderedId.ts"
 import { View } from "./View.ts"
 
 export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -193,9 +194,17 @@ interface Submission {
 
 type Reading = Batch.Answer | { readonly _tag: "Read"; readonly value: unknown }
 
+/** What comes of a batch, once its transaction has taken effect. */
+interface Outcome {
+  readonly answers: ReadonlyArray<Reading>
+  /** The tenants whose rows it changed, and so have its name. */
+  readonly signed: ReadonlyArray<string>
+  readonly ring: () => void
+}
+
 /**
- * A transaction that failed is run again after these pauses, long enough in all for a database to restart. What it may have done
- * already is found by its keys.
+ * A transaction that failed is run again after these pauses, long enough in all for a database to restart. Whether it took effect
+ * already is told by its name in its tenants' rows; and where another one was quicker to change these, by the keys of its commands.
  */
 const PAUSES_MS = [0, 20, 100, 500, 2_000]
 
@@ -217,6 +226,9 @@ export const make = Effect.fnUntraced(
     const entriesBell = Bell.make()
     const eventsBell = Bell.make()
     const sweepEveryMs = options?.sweepEveryMs ?? 5_000
+    /** Batches are named after their ledger and numbered: no two have the same name. */
+    const name = TimeOrderedId.make(yield* Clock.currentTimeMillis).slice(19)
+    let batches = 0
 
     const loadFor = Effect.fnUntraced(function*(
       tx: LedgerTx,
@@ -231,16 +243,19 @@ export const make = Effect.fnUntraced(
       }
     })
 
-    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. What
-    // is returned beside the answers is to be done once it has taken effect.
+    // One transaction: load, expire what is due, decide each command over the same view, write the net change, read lists. Where
+    // an attempt before it was lost, and took effect after all, what came of that one stands.
     const transact = Effect.fnUntraced(function*(
       tx: LedgerTx,
       batch: ReadonlyArray<Submission>,
-      tenants: ReadonlyArray<string>
-    ): Effect.fn.Return<readonly [answers: ReadonlyArray<Reading>, then: () => void], StoreError> {
+      tenants: ReadonlyArray<string>,
+      id: string,
+      lost: Outcome | undefined
+    ): Effect.fn.Return<Outcome, StoreError> {
       const view = new View()
       const commands = batch.map(({ command }) => command)
       yield* loadFor(tx, view, commands, tenants)
+      if (lost !== undefined && lost.signed.some((tenant) => view.tenant(tenant)?.lastBatch === id)) return lost
       for (const tenant of tenants) Batch.expireDue(view, tenant, tx.now, settings)
       const answers: Array<Reading> = []
       for (const command of commands) {
@@ -254,6 +269,7 @@ export const make = Effect.fnUntraced(
           answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
+      const signed = view.sign(id)
       const writes = view.isChanged ? view.writes() : undefined
       if (writes !== undefined) yield* tx.write(writes)
       for (let i = 0; i < batch.length; i++) {
@@ -262,22 +278,46 @@ export const make = Effect.fnUntraced(
           answers[i] = { _tag: "Read", value: yield* body(tx, view) }
         }
       }
-      return [answers, () => {
+      const ring = (): void => {
         if (writes !== undefined && writes.entries.length > 0) entriesBell.ring()
         if (writes !== undefined && writes.events.length > 0) eventsBell.ring()
-      }]
+      }
+      return { answers, signed, ring }
     })
+
+    /** Runs a batch in parts, one after another, so that what breaks or cannot be read fails alone. */
+    const apart = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
+      const tenants = new Set(batch.map(({ command }) => command.cause.tenant))
+      const parts = tenants.size === 1
+        ? batch.map((submission) => [submission])
+        : Array.from(tenants, (tenant) => batch.filter(({ command }) => command.cause.tenant === tenant))
+      const answers = new Map<Submission, Reading>()
+      const each = Effect.forEach(
+        parts,
+        (part) =>
+          Effect.map(run(part), (readings) => part.forEach((submission, i) => answers.set(submission, readings[i]!))),
+        { discard: true }
+      )
+      return Effect.map(each, () => batch.map((submission) => answers.get(submission)!))
+    }
 
     const run = (batch: ReadonlyArray<Submission>): Effect.Effect<ReadonlyArray<Reading>> => {
       const tenants = tenantsOf(batch)
+      const id = `${name}.${(batches++).toString(36)}`
+      let decided: Outcome | undefined
+      let lost: Outcome | undefined
+      const body = (tx: LedgerTx): Effect.Effect<Outcome, StoreError> =>
+        Effect.map(transact(tx, batch, tenants, id, lost), (outcome) => decided = outcome)
       const attempt = (tried: number): Effect.Effect<ReadonlyArray<Reading>> =>
         Effect.catch(
-          Effect.map(store.transact(tenants, (tx) => transact(tx, batch, tenants)), ([answers, then]) => {
-            then()
+          Effect.map(store.transact(tenants, body), ({ answers, ring }) => {
+            ring()
             return answers
           }),
           (error) => {
-            const pause = PAUSES_MS[tried]
+            if (error.outcome === "unknown") lost = decided
+            else if (error.lasting === true && batch.length > 1) return apart(batch)
+            const pause = error.lasting === true ? undefined : PAUSES_MS[tried]
             return pause === undefined
               ? Effect.succeed(batch.map((): Reading => ({
                 _tag: "Broken",
@@ -286,7 +326,11 @@ export const make = Effect.fnUntraced(
               : Effect.delay(Effect.suspend(() => attempt(tried + 1)), pause)
           }
         )
-      return attempt(0)
+      return Effect.catchDefect(attempt(0), (defect) =>
+        batch.length > 1 ? apart(batch) : Effect.as(
+          Effect.logError(`The ledger broke over a ${batch[0]?.command._tag}`, defect),
+          batch.map((): Reading => ({ _tag: "Broken", error: new InternalError({ reason: Batch.BROKEN }) }))
+        ))
     }
 
     const lanes = yield* Lanes.make<Submission, Reading>({
@@ -352,9 +396,9 @@ export const make = Effect.fnUntraced(
     const authority = (principal: Principal): AuthorityOperations =>
       Authority.make({ principal, maxExtensions, engine })
 
-    const causeFor = (tenant: string): Effect.Effect<Cause, Trouble> =>
+    const causeFor = (tenant: string, page?: Parameters<typeof invalidPage>[0]): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
-        const refusal = invalidTenant(tenant)
+        const refusal = invalidTenant(tenant) ?? invalidPage(page)
         const cause: Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
@@ -401,14 +445,14 @@ export const make = Effect.fnUntraced(
 
     const policies: Operations["policies"] = Effect.fnUntraced(function*(tenant, options) {
       const rows = yield* list(
-        yield* causeFor(tenant),
+        yield* causeFor(tenant, options),
         (tx) => tx.documents(tenant, "policy", options?.after ?? "", options?.limit ?? 1_000)
       )
       return rows.filter((row) => row._tag === "policy")
     })
 
     const entries: Operations["entries"] = Effect.fnUntraced(function*(tenant, options) {
-      const cause = yield* causeFor(tenant)
+      const cause = yield* causeFor(tenant, options)
       return yield* list(cause, (tx) => tx.entries(tenant, options?.after ?? 0, options?.limit ?? 1_000))
     })
 

@@ -18,13 +18,17 @@ import type { Keys, View, Writes } from "./View.ts"
  * The store could not do its work.
  *
  * `outcome` says whether the transaction may have taken effect: `none` means it surely did not, `unknown` that its commit was
- * sent and the answer never came. An unknown one is run again; the idempotency records make that safe.
+ * sent and the answer never came. An unknown one is run again; the name of its batch in its tenants' rows,
+ * and the idempotency records, make that safe.
+ *
+ * `lasting` says that the same transaction would fail again, since a row in it cannot be read. It is not run again.
  *
  * @category errors
  * @since 0.1.0
  */
 export class StoreError extends Schema.TaggedError<StoreError>("effect-cycles/ledger/StoreError")("StoreError", {
   outcome: Schema.Literals(["none", "unknown"]),
+  lasting: Schema.optionalKey(Schema.Boolean),
   cause: Schema.Defect()
 }) {
   override get message(): string {

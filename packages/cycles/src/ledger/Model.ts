@@ -365,6 +365,8 @@ export interface TenantRow {
   /** The last event that was handed on; those above it wait in the outbox. */
   readonly deliveredEvent: number
   readonly lastAct: number
+  /** Which batch of which ledger changed the row last: one whose commit was not heard of finds its own name here, or not. */
+  readonly lastBatch: string | undefined
   readonly profile: TenantProfile | undefined
 }
 
@@ -381,6 +383,7 @@ export const emptyTenant = (tenant: string): TenantRow => ({
   lastEvent: 0,
   deliveredEvent: 0,
   lastAct: 0,
+  lastBatch: undefined,
   profile: undefined
 })
 

@@ -36,6 +36,7 @@ export const make = ({ bell, delivered, read, store }: {
     let waiting: ReadonlyArray<string> = []
     let next = 0
     let pauseMs = FIRST_PAUSE_MS
+    let isStuck = false
     return Effect.gen(function*() {
       if (given !== undefined) {
         yield* persistently(delivered(given.tenant, given.upTo))
@@ -45,6 +46,11 @@ export const make = ({ bell, delivered, read, store }: {
         const tenant = waiting[next++]
         if (tenant === undefined) {
           const rung = bell.rung()
+          if (isStuck) {
+            yield* Effect.sleep(pauseMs)
+            pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+            isStuck = false
+          }
           waiting = yield* persistently(store.undelivered(TENANTS))
           next = 0
           if (waiting.length > 0) continue
@@ -52,10 +58,14 @@ export const make = ({ bell, delivered, read, store }: {
           pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
           continue
         }
-        const page = yield* persistently(
-          read(tenant, (tx, view) => tx.events(tenant, view.tenant(tenant)?.deliveredEvent ?? 0, PAGE))
+        // A tenant whose events cannot be read keeps those of no other back; it is tried again when they have had their turn.
+        const page = yield* Effect.catch(
+          read(tenant, (tx, view) => tx.events(tenant, view.tenant(tenant)?.deliveredEvent ?? 0, PAGE)),
+          (error) =>
+            Effect.as(Effect.logWarning("A tenant's outbox could not be read; it is tried again", error), undefined)
         )
-        if (!isNonEmpty(page)) continue
+        if (page === undefined) isStuck = true
+        if (page === undefined || !isNonEmpty(page)) continue
         pauseMs = FIRST_PAUSE_MS
         given = { tenant, upTo: page[page.length - 1]?.number ?? 0 }
         return page

@@ -71,6 +71,7 @@ export type PolicyChange =
   & { readonly [K in Exclude<keyof PolicyOptions, "name" | "scopePattern">]?: PolicyOptions[K] | null }
 
 const MOST_KINDS = 200
+const MOST_STATE_CAPS = 16
 
 const Kinds = Schema.Array(Schema.String.check(Schema.isMaxCodePoints(64), Schema.isPattern(/^[^*]+$/)))
   .check(Schema.isMaxLength(MOST_KINDS))
@@ -87,7 +88,7 @@ const flawOf = Shape.checker(Schema.Struct({
   stateCaps: Schema.Array(Schema.Struct({
     belowShare: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
     caps: Caps
-  })),
+  })).check(Schema.isMaxLength(MOST_STATE_CAPS)),
   overagePolicy: maybe(OveragePolicy),
   defaultTtlMs: maybe(TtlMs),
   maxTtlMs: maybe(TtlMs),

@@ -208,7 +208,8 @@ type TenantJson = readonly [
   lastEvent: number,
   deliveredEvent: number,
   lastAct: number,
-  profile: ProfileJson | Absent
+  profile: ProfileJson | Absent,
+  lastBatch: string | Absent
 ]
 
 /**
@@ -224,12 +225,15 @@ export const tenant: RowCodec<TenantRow> = {
       row.lastEvent,
       row.deliveredEvent,
       row.lastAct,
-      row.profile === undefined ? undefined : profileJson(row.profile)
+      row.profile === undefined ? undefined : profileJson(row.profile),
+      row.lastBatch
     ]
     return JSON.stringify([VERSION, ...members])
   },
   decode: (text) => {
-    const [, name, lastTimeMs, lastEntry, lastEvent, deliveredEvent, lastAct, profile] = read<TenantJson>(text)
+    const [, name, lastTimeMs, lastEntry, lastEvent, deliveredEvent, lastAct, profile, lastBatch] = read<TenantJson>(
+      text
+    )
     return {
       tenant: name,
       lastTimeMs,
@@ -237,6 +241,7 @@ export const tenant: RowCodec<TenantRow> = {
       lastEvent,
       deliveredEvent,
       lastAct,
+      lastBatch: lastBatch ?? undefined,
       profile: profile === null || profile === undefined ? undefined : unprofile(profile)
     }
   }

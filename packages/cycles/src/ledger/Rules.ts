@@ -78,8 +78,10 @@ export const keys = (command: Command, view: View, missing: Missing, now: number
       const { scope, unit } = command.request
       missing.record(command.record)
       missing.scope(scope)
-      const row = view.budget(scope, unit)
-      if (row !== undefined && command.limits !== undefined) Limits.want(row, command.limits, now, missing)
+      // Also where the budget is not there: a command before this one may open it.
+      if (command.limits !== undefined) {
+        Limits.want({ tenant: command.cause.tenant, scope, unit }, command.limits, now, missing)
+      }
       return
     }
     case "Govern":

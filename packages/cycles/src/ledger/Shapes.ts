@@ -51,7 +51,17 @@ const FundShape = Schema.Struct({
 
 const ReasonShape = Schema.optional(Schema.String.check(Schema.isMaxCodePoints(512)))
 const OverageShape = Schema.optional(OveragePolicy)
-const MetadataShape = Schema.optional(JsonObject)
+/** What JSON has no word for cannot be kept. */
+const MetadataShape = Schema.optional(JsonObject.check(Schema.makeFilter((metadata) => {
+  try {
+    CanonicalJson.stringify(metadata)
+    return true
+  } catch (cause) {
+    return String(cause)
+  }
+})))
+const MOST_PERMISSIONS = 64
+const MOST_SCOPES = 100
 const NameShape = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(256))
 const TtlShape = Schema.optional(
   Schema.Number.check(Schema.isInt(), Schema.isBetween({ minimum: 1_000, maximum: 86_400_000 }))
@@ -77,9 +87,12 @@ const TenantShape = Schema.Struct({
 const ApiKeyShape = Schema.Struct({
   name: Schema.optional(NameShape),
   description: Schema.optional(Schema.String.check(Schema.isMaxCodePoints(1_024))),
-  permissions: Schema.optional(Schema.Array(Schema.Literals(permissions))),
+  permissions: Schema.optional(Schema.Array(Schema.Literals(permissions)).check(Schema.isMaxLength(MOST_PERMISSIONS))),
   scopeFilter: Schema.optional(
-    Schema.Array(Schema.String).check(Schema.makeFilter((filter) => ScopeFilter.flaw(filter) ?? true))
+    Schema.Array(Schema.String).check(
+      Schema.isMaxLength(MOST_SCOPES),
+      Schema.makeFilter((filter) => ScopeFilter.flaw(filter) ?? true)
+    )
   ),
   metadata: MetadataShape
 })
@@ -99,6 +112,19 @@ export const flaws = {
   apiKey: Shape.checker(ApiKeyShape),
   reason: Shape.checker(Schema.Struct({ reason: ReasonShape })),
   amount: Shape.checker(Amount)
+}
+
+/** What is wrong with a page that is asked for. A store would take it for all rows, or for trouble of its own. */
+export const invalidPage = (
+  page: { readonly after?: unknown; readonly limit?: number | undefined } | undefined
+): Refusal | undefined => {
+  const { after, limit } = page ?? {}
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0)) {
+    return { code: "INVALID_REQUEST", field: "limit", reason: "must be a whole number above 0" }
+  }
+  return typeof after === "number" && !(Number.isSafeInteger(after) && after >= 0)
+    ? { code: "INVALID_REQUEST", field: "after", reason: "must be the number of an entry, an event or an act, or 0" }
+    : undefined
 }
 
 /** The digest of a request as sent, or a refusal where it holds something JSON has no word for. */

@@ -301,12 +301,20 @@ export class View {
     }
   }
 
+  /** A counter that was asked for. One that nobody asked for is a defect: it must not pass for one that has counted nothing. */
   counter(tenant: string, id: string): CounterRow | undefined {
-    return this.counters.get(counterName(tenant, id))
+    const name = counterName(tenant, id)
+    const row = this.counters.get(name)
+    if (row === undefined && !this.counters.has(name)) throw new Error(`the counter ${id} was not loaded`)
+    return row
   }
 
+  /** A document that was asked for; see {@link View.counter}. */
   document(key: DocumentKey): Document | undefined {
-    return this.documents.get(documentName(key))
+    const name = documentName(key)
+    const row = this.documents.get(name)
+    if (row === undefined && !this.documents.has(name)) throw new Error(`the ${key.kind} ${key.id} was not loaded`)
+    return row
   }
 
   /** The budgets of a scope, in every unit. */
@@ -395,6 +403,11 @@ export class View {
     this.droppedActs.set(tenant, upTo)
   }
 
+  /** Whether any of a tenant's history is dropped already. */
+  isFolded(tenant: string): boolean {
+    return this.foldedEntries.has(tenant) || this.droppedEvents.has(tenant) || this.droppedActs.has(tenant)
+  }
+
   addEvent(event: LedgerEvent): void {
     this.newEvents.push(event)
   }
@@ -413,6 +426,12 @@ export class View {
       this.newActs.length > 0 || this.changedTenants.size > 0 || this.changedCounters.size > 0 ||
       this.changedDocuments.size > 0 || this.removedDocuments.size > 0 || this.foldedEntries.size > 0 ||
       this.droppedEvents.size > 0 || this.droppedActs.size > 0
+  }
+
+  /** Names the batch in the rows of the tenants it changes, and says which these are. */
+  sign(batch: string): ReadonlyArray<string> {
+    for (const [name, row] of this.changedTenants) this.changedTenants.set(name, { ...row, lastBatch: batch })
+    return Array.from(this.changedTenants.keys())
   }
 
   /** What has changed since the view was made, net. */

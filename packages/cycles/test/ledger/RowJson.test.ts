@@ -83,6 +83,7 @@ const rows = {
     lastEvent: Schema.Natural,
     deliveredEvent: Schema.Natural,
     lastAct: Schema.Natural,
+    lastBatch: Maybe(Text),
     profile: Maybe(Schema.Struct({
       name: Text,
       status: Schema.Literals(["ACTIVE", "SUSPENDED", "CLOSED"]),

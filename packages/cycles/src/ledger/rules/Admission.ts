@@ -29,6 +29,8 @@ export const budgetsFor = (
   for (const scope of scopes) {
     const row = view.budget(scope, unit)
     if (row !== undefined) rows.push(row)
+    // A budget that was not looked for must not pass for one that is not there.
+    else if (!view.knowsScope(scope)) throw new Error(`the budgets of ${scope} were not loaded`)
   }
   if (rows.length > 0) return Result.succeed(rows)
   const other = scopes.find((scope) => view.budgetsAt(scope).length > 0)
@@ -46,13 +48,11 @@ export const budgetsFor = (
   )
 }
 
-/** Whether a budget's status lets anything new be taken from it. */
+/** Whether a budget's status lets anything new be taken from it. A status this version does not know lets nothing. */
 export const blocked = (row: BudgetRow): Refusal | undefined =>
-  row.status === "FROZEN"
-    ? { code: "BUDGET_FROZEN", scope: row.scope, unit: row.unit }
-    : row.status === "CLOSED"
-    ? { code: "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
-    : undefined
+  row.status === "ACTIVE"
+    ? undefined
+    : { code: row.status === "FROZEN" ? "BUDGET_FROZEN" : "BUDGET_CLOSED", scope: row.scope, unit: row.unit }
 
 const admit = (view: View, row: BudgetRow, estimate: bigint, now: number): Refusal | undefined => {
   const at = { scope: row.scope, unit: row.unit, requested: estimate, remaining: remaining(row) }

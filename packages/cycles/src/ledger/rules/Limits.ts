@@ -22,7 +22,9 @@ const MARGIN_MS = 4 * 86_400_000
 const none: ReadonlyArray<never> = []
 const nothing = Result.succeed(none)
 
-const idOf = (row: BudgetRow, limit: Limit, period: Window.Period): string =>
+type Named = Pick<BudgetRow, "tenant" | "scope" | "unit">
+
+const idOf = (row: Named, limit: Limit, period: Window.Period): string =>
   `limit ${row.scope} ${row.unit} ${limit.id} ${period.id}`
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -30,7 +32,7 @@ const idOf = (row: BudgetRow, limit: Limit, period: Window.Period): string =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** Asks for the counters that some limits of a budget need at a time. */
-export const want = (row: BudgetRow, limits: ReadonlyArray<Limit>, now: number, missing: Missing): void => {
+export const want = (row: Named, limits: ReadonlyArray<Limit>, now: number, missing: Missing): void => {
   for (const limit of limits) {
     const periods = Window.periodsAt(limit.window, now)
     for (const period of periods) missing.counter(row.tenant, idOf(row, limit, period))

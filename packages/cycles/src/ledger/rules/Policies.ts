@@ -41,7 +41,7 @@ export const applying = (
 ): PolicyRow | undefined => {
   let best: PolicyRow | undefined
   for (const policy of policies) {
-    if (policy.status === "ACTIVE" && isEffective(policy, now) && ScopePattern.matches(policy.scopePattern, scope)) {
+    if (policy.status !== "DISABLED" && isEffective(policy, now) && ScopePattern.matches(policy.scopePattern, scope)) {
       if (best === undefined || precedes(policy, best)) best = policy
     }
   }

@@ -26,7 +26,7 @@ const keyOf = (view: View, { keyId, tenant }: Cause): ApiKeyRow | undefined => {
 /** A key that may be used now, for what is needed. */
 const unfit = (row: ApiKeyRow | undefined, cause: Cause, now: number): Refusal | undefined => {
   if (row === undefined) return { code: "UNAUTHORIZED", reason: "there is no such key" }
-  if (row.status === "REVOKED") return { code: "UNAUTHORIZED", reason: "the key was revoked" }
+  if (row.status !== "ACTIVE") return { code: "UNAUTHORIZED", reason: "the key was revoked" }
   if (now >= row.expiresAtMs) return { code: "UNAUTHORIZED", reason: "the key has expired" }
   return cause.needs !== undefined && !covers(new Set(row.permissions), cause.needs)
     ? { code: "FORBIDDEN", reason: `the permission ${cause.needs} is missing` }
@@ -103,6 +103,9 @@ export const gate = (view: View, command: Command, now: number): Verdict | undef
       return suspended(view, command, now)
     case "CLOSED":
       return closed(view, command, now)
+    default:
+      // A status of a later version lets nothing happen in this one.
+      return refused({ code: "FORBIDDEN", reason: "the tenant has a status this version of the ledger does not know" })
   }
 }
 

@@ -22,7 +22,10 @@ export const KEEP_MS = DAY_MS
 /** The first reply again, a refusal for another payload under the same key, or nothing for a new key. */
 export const replay = (view: View, command: Remembered, now: number): Verdict | undefined => {
   const record = view.record(command.record)
-  if (record === undefined) return undefined
+  if (record === undefined) {
+    if (!view.knowsRecord(command.record)) throw new Error(`the record ${command.record.id} was not loaded`)
+    return undefined
+  }
   if (record.digest !== command.digest) {
     return refused({
       code: "IDEMPOTENCY_MISMATCH",
