@@ -1927,111 +1927,113 @@ export const suite = (name: string, layerOf: LayerOf, options?: Options): void =
     })
 
     // -------------------------------------------------------------------------------------------------------------------
-    const policies = (): void => {
-      const policy = (more: Partial<PolicySeed>): PolicySeed => ({ name: "all", scopePattern: `${ACME}/*`, ...more })
-      const email = { kind: "message.email", name: "send_email" }
+    // oxlint-disable-next-line vitest/no-conditional-tests -- an authority without policies has nothing to skip
+    if (options?.policies === true) {
+      describe("policies", () => {
+        const policy = (more: Partial<PolicySeed>): PolicySeed => ({ name: "all", scopePattern: `${ACME}/*`, ...more })
+        const email = { kind: "message.email", name: "send_email" }
 
-      test("deny a kind of action, whatever the budget", hundred, ({ acme, createPolicy }) =>
-        Effect.gen(function*() {
-          yield* createPolicy("acme", policy({ deniedActionKinds: ["message.email"] }))
-          const fields = { code: "ACTION_KIND_DENIED" }
-          yield* refused(acme.reserve(reserving(101n, { action: email })), "ActionDenied", fields)
-          const decided = yield* acme.decide(deciding(1n, { action: email }))
-          assert.deepStrictEqual([decided.decision, decided.reasonCode], ["DENY", "ACTION_KIND_DENIED"])
-          const dry = yield* acme.reserve(reserving(1n, { action: email, dryRun: true }))
-          assert.deepStrictEqual([dry.decision, dry.reasonCode], ["DENY", "ACTION_KIND_DENIED"])
-          yield* acme.event(eventing(1n, { action: email }))
-          yield* hold(acme, 1n)
-        }))
-
-      test("allow some kinds of action and no others", hundred, ({ acme, createPolicy }) =>
-        Effect.gen(function*() {
-          yield* createPolicy("acme", policy({ allowedActionKinds: ["llm.completion"] }))
-          const fields = { code: "ACTION_KIND_NOT_ALLOWED" }
-          yield* refused(acme.reserve(reserving(1n, { action: email })), "ActionDenied", fields)
-          yield* hold(acme, 1n)
-        }))
-
-      test(
-        "send caps with a yes, and the same ones when it is repeated",
-        hundred,
-        ({ acme, createPolicy }) =>
+        test("deny a kind of action, whatever the budget", hundred, ({ acme, createPolicy }) =>
           Effect.gen(function*() {
-            const caps = { maxTokens: 500, toolDenylist: ["shell"], cooldownMs: 20 }
-            const tight = { maxTokens: 50, toolAllowlist: ["search"] }
-            yield* createPolicy("acme", policy({ caps, stateCaps: [{ belowShare: 0.5, caps: tight }] }))
-            const request = reserving(60n)
-            const first = yield* acme.reserve(request)
-            assert.strictEqual(first.decision, "ALLOW_WITH_CAPS")
-            assert.deepStrictEqual(first.caps, caps)
-            const second = yield* acme.reserve(reserving(1n))
-            assert.deepStrictEqual(second.caps, { maxTokens: 50, toolAllowlist: ["search"], cooldownMs: 20 })
-            assert.deepStrictEqual((yield* acme.decide(deciding(1n))).caps, second.caps)
-            assert.deepStrictEqual((yield* acme.reserve(request)).caps, caps)
-          })
-      )
-
-      test("count the steps of a run down to the last", hundred, ({ acme, createPolicy }) =>
-        Effect.gen(function*() {
-          yield* createPolicy("acme", policy({ maxSteps: 2 }))
-          const subject = { agent: "bot", dimensions: { run_id: "r1" } }
-          assert.strictEqual((yield* hold(acme, 1n, { subject })).caps?.maxStepsRemaining, 2)
-          assert.strictEqual((yield* hold(acme, 1n, { subject })).caps?.maxStepsRemaining, 1)
-          const fields = { code: "ACTION_QUOTA_EXCEEDED" }
-          yield* refused(acme.reserve(reserving(1n, { subject })), "ActionDenied", fields)
-          yield* refused(acme.reserve(reserving(1n)), "InvalidRequest", { field: "subject.dimensions.run_id" })
-        }))
-
-      test(
-        "limit how many holds a scope takes in a minute, and say when to come again",
-        hundred,
-        (world) =>
-          Effect.gen(function*() {
-            const { acme, advance, createPolicy } = world
-            yield* createPolicy("acme", policy({ maxReservationsPerMinute: 1 }))
-            // The minutes are those of the clock, so begin at the start of one.
-            const now = (yield* hold(acme, 1n, { subject: { agent: "clock" }, ttlMs: 60_000 })).endsAt - 60_000
-            yield* advance(60_000 - now % 60_000)
-            const request = reserving(1n)
-            const first = yield* acme.reserve(request)
-            yield* refused(acme.reserve(reserving(1n)), "RateLimited", { retryAfterMs: 60_000 })
-            assert.strictEqual((yield* acme.reserve(request)).reservationId, first.reservationId)
-            yield* acme.commit(first.reservationId ?? idOf("none"), committing(1n))
-            yield* advance(60_000)
+            yield* createPolicy("acme", policy({ deniedActionKinds: ["message.email"] }))
+            const fields = { code: "ACTION_KIND_DENIED" }
+            yield* refused(acme.reserve(reserving(101n, { action: email })), "ActionDenied", fields)
+            const decided = yield* acme.decide(deciding(1n, { action: email }))
+            assert.deepStrictEqual([decided.decision, decided.reasonCode], ["DENY", "ACTION_KIND_DENIED"])
+            const dry = yield* acme.reserve(reserving(1n, { action: email, dryRun: true }))
+            assert.deepStrictEqual([dry.decision, dry.reasonCode], ["DENY", "ACTION_KIND_DENIED"])
+            yield* acme.event(eventing(1n, { action: email }))
             yield* hold(acme, 1n)
-          })
-      )
+          }))
 
-      test(
-        "set the lease, its extensions and what overage does",
-        hundred,
-        ({ acme, createPolicy }) =>
+        test("allow some kinds of action and no others", hundred, ({ acme, createPolicy }) =>
           Effect.gen(function*() {
-            yield* createPolicy(
-              "acme",
-              policy({ defaultTtlMs: 5_000, maxTtlMs: 20_000, maxExtensions: 1, overagePolicy: "REJECT" })
-            )
-            assert.strictEqual((yield* hold(acme, 1n)).remainingTtlMs, 5_000)
-            const { id, remainingTtlMs } = yield* hold(acme, 1n, { ttlMs: 60_000 })
-            assert.strictEqual(remainingTtlMs, 20_000)
-            yield* acme.extend(id, extending(1_000))
-            yield* refused(acme.extend(id, extending(1_000)), "MaxExtensionsExceeded")
-            yield* refused(acme.commit(id, committing(2n)), "BudgetExceeded")
-            yield* acme.commit(id, committing(1n))
-          })
-      )
+            yield* createPolicy("acme", policy({ allowedActionKinds: ["llm.completion"] }))
+            const fields = { code: "ACTION_KIND_NOT_ALLOWED" }
+            yield* refused(acme.reserve(reserving(1n, { action: email })), "ActionDenied", fields)
+            yield* hold(acme, 1n)
+          }))
 
-      test(
-        "are of one tenant",
-        [budget(ACME, 100n), budget("tenant:umbrella", 100n)],
-        (world) =>
+        test(
+          "send caps with a yes, and the same ones when it is repeated",
+          hundred,
+          ({ acme, createPolicy }) =>
+            Effect.gen(function*() {
+              const caps = { maxTokens: 500, toolDenylist: ["shell"], cooldownMs: 20 }
+              const tight = { maxTokens: 50, toolAllowlist: ["search"] }
+              yield* createPolicy("acme", policy({ caps, stateCaps: [{ belowShare: 0.5, caps: tight }] }))
+              const request = reserving(60n)
+              const first = yield* acme.reserve(request)
+              assert.strictEqual(first.decision, "ALLOW_WITH_CAPS")
+              assert.deepStrictEqual(first.caps, caps)
+              const second = yield* acme.reserve(reserving(1n))
+              assert.deepStrictEqual(second.caps, { maxTokens: 50, toolAllowlist: ["search"], cooldownMs: 20 })
+              assert.deepStrictEqual((yield* acme.decide(deciding(1n))).caps, second.caps)
+              assert.deepStrictEqual((yield* acme.reserve(request)).caps, caps)
+            })
+        )
+
+        test("count the steps of a run down to the last", hundred, ({ acme, createPolicy }) =>
           Effect.gen(function*() {
-            yield* world.createPolicy("acme", { name: "all", scopePattern: "*", allowedActionKinds: ["nothing"] })
-            yield* refused(world.acme.reserve(reserving(1n)), "ActionDenied")
-            yield* hold(world.umbrella, 1n)
-          })
-      )
+            yield* createPolicy("acme", policy({ maxSteps: 2 }))
+            const subject = { agent: "bot", dimensions: { run_id: "r1" } }
+            assert.strictEqual((yield* hold(acme, 1n, { subject })).caps?.maxStepsRemaining, 2)
+            assert.strictEqual((yield* hold(acme, 1n, { subject })).caps?.maxStepsRemaining, 1)
+            const fields = { code: "ACTION_QUOTA_EXCEEDED" }
+            yield* refused(acme.reserve(reserving(1n, { subject })), "ActionDenied", fields)
+            yield* refused(acme.reserve(reserving(1n)), "InvalidRequest", { field: "subject.dimensions.run_id" })
+          }))
+
+        test(
+          "limit how many holds a scope takes in a minute, and say when to come again",
+          hundred,
+          (world) =>
+            Effect.gen(function*() {
+              const { acme, advance, createPolicy } = world
+              yield* createPolicy("acme", policy({ maxReservationsPerMinute: 1 }))
+              // The minutes are those of the clock, so begin at the start of one.
+              const now = (yield* hold(acme, 1n, { subject: { agent: "clock" }, ttlMs: 60_000 })).endsAt - 60_000
+              yield* advance(60_000 - now % 60_000)
+              const request = reserving(1n)
+              const first = yield* acme.reserve(request)
+              yield* refused(acme.reserve(reserving(1n)), "RateLimited", { retryAfterMs: 60_000 })
+              assert.strictEqual((yield* acme.reserve(request)).reservationId, first.reservationId)
+              yield* acme.commit(first.reservationId ?? idOf("none"), committing(1n))
+              yield* advance(60_000)
+              yield* hold(acme, 1n)
+            })
+        )
+
+        test(
+          "set the lease, its extensions and what overage does",
+          hundred,
+          ({ acme, createPolicy }) =>
+            Effect.gen(function*() {
+              yield* createPolicy(
+                "acme",
+                policy({ defaultTtlMs: 5_000, maxTtlMs: 20_000, maxExtensions: 1, overagePolicy: "REJECT" })
+              )
+              assert.strictEqual((yield* hold(acme, 1n)).remainingTtlMs, 5_000)
+              const { id, remainingTtlMs } = yield* hold(acme, 1n, { ttlMs: 60_000 })
+              assert.strictEqual(remainingTtlMs, 20_000)
+              yield* acme.extend(id, extending(1_000))
+              yield* refused(acme.extend(id, extending(1_000)), "MaxExtensionsExceeded")
+              yield* refused(acme.commit(id, committing(2n)), "BudgetExceeded")
+              yield* acme.commit(id, committing(1n))
+            })
+        )
+
+        test(
+          "are of one tenant",
+          [budget(ACME, 100n), budget("tenant:umbrella", 100n)],
+          (world) =>
+            Effect.gen(function*() {
+              yield* world.createPolicy("acme", { name: "all", scopePattern: "*", allowedActionKinds: ["nothing"] })
+              yield* refused(world.acme.reserve(reserving(1n)), "ActionDenied")
+              yield* hold(world.umbrella, 1n)
+            })
+        )
+      })
     }
-    if (options?.policies === true) describe("policies", policies)
   })
 }

@@ -484,12 +484,18 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     )
 
   /** One transaction's acts that meet the query, and after which to go on, if there may be more. */
-  const audited = (tenant: string, query: AuditQuery, after: number, size = AUDIT_PAGE) =>
+  const audited = (
+    tenant: string,
+    query: AuditQuery,
+    after: number,
+    size = AUDIT_PAGE,
+    page: Parameters<typeof invalidPage>[0] = undefined
+  ) =>
     read(
       tenant,
       "admin:audit:read",
       "operators",
-      { after, limit: size },
+      page,
       (cause) =>
         Effect.map(engine.list(cause, (tx) => tx.acts(tenant, after, size)), (page) => {
           const last = page[page.length - 1]
@@ -503,7 +509,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
   const acts: Governing["acts"] = (tenant, { after = 0, limit = AUDIT_PAGE, ...query } = {}) => {
     const size = Object.keys(query).length === 0 ? Math.min(limit, AUDIT_PAGE) : AUDIT_PAGE
     const from = (after: number, before: ReadonlyArray<Act>): Effect.Effect<ReadonlyArray<Act>, Trouble> =>
-      Effect.flatMap(audited(tenant, query, after, size), ({ found, next }) => {
+      Effect.flatMap(audited(tenant, query, after, size, { after, limit }), ({ found, next }) => {
         const all = [...before, ...found]
         return next === undefined || all.length >= limit ? Effect.succeed(all.slice(0, limit)) : from(next, all)
       })

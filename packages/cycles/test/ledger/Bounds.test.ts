@@ -18,11 +18,12 @@ const engPath = `${acme}/workspace:eng/agent:writer`
 const reserve = (authority: Operations, key: string) =>
   authority.reserve({
     idempotencyKey: IdempotencyKey.make(key),
-    subject: { agent: "writer" },
+    subject: { workspace: "eng", agent: "writer" },
     action: Action.make("tool.call", "search"),
     estimate: Amount.tokens(10)
   })
 
+/** The tenant acme with a budget of 1,000 tokens, and an operator. */
 const setup = Effect.gen(function*() {
   const governance = yield* Governance.Governance
   const ledger = yield* Ledger.Ledger
