@@ -90,7 +90,7 @@ export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts
  * - `alerts`: when it tells of a budget that is running out
  * - `retention`: how long it keeps its history
  *
- * Alerts out of their range are a defect, a `RangeError`.
+ * An option out of its range is a defect, a `RangeError`: there is no ledger to answer otherwise.
  *
  * @category models
  * @since 0.1.0
@@ -219,6 +219,7 @@ export const make = Effect.fnUntraced(
     const store = yield* LedgerStore
     const maxExtensions = options?.maxExtensions ?? DEFAULT_MAX_EXTENSIONS
     const retention = options?.retention ?? {}
+    yield* Effect.sync(() => checkOptions(options))
     const settings: Batch.Settings = {
       alerts: yield* Effect.sync(() => History.alertsOf(options?.alerts)),
       keepSpendMs: retention.spendMs ?? History.DEFAULT_KEEP_SPEND_MS
@@ -495,6 +496,25 @@ export const make = Effect.fnUntraced(
     })
   }
 )
+
+const checkOptions = (options: Options | undefined): void => {
+  const { actsMs, entriesMs, eventsMs, spendMs } = options?.retention ?? {}
+  const known: ReadonlyArray<readonly [name: string, value: number | undefined, least: number]> = [
+    ["maxExtensions", options?.maxExtensions, 0],
+    ["queueCapacity", options?.queueCapacity, 1],
+    ["batchLimit", options?.batchLimit, 1],
+    ["sweepEveryMs", options?.sweepEveryMs, 1],
+    ["retention.entriesMs", entriesMs, 0],
+    ["retention.eventsMs", eventsMs, 0],
+    ["retention.actsMs", actsMs, 0],
+    ["retention.spendMs", spendMs, 0]
+  ]
+  for (const [name, value, least] of known) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least)) {
+      throw new RangeError(`${name} must be a whole number of at least ${least}, not ${value}`)
+    }
+  }
+}
 
 /**
  * A ledger on the store around it.

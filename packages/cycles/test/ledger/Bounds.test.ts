@@ -3,7 +3,9 @@ import { Action, Amount, Governance, Ledger, LedgerStore, LedgerStoreMemory } fr
 import { Missing, View } from "effect-cycles/ledger/View"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 
@@ -125,5 +127,35 @@ describe("a status that this version does not know", () => {
         view.putTenant({ ...row, profile: { ...row.profile!, status: later } })
       })
       assert.strictEqual(yield* failure(reserve(authority, "a")), "Forbidden")
+    }).pipe(Effect.provide(layer)))
+})
+
+describe("an option of a ledger", () => {
+  it.effect("that is out of its range is a defect that names it", () =>
+    Effect.gen(function*() {
+      const wrong: ReadonlyArray<readonly [string, Ledger.Options]> = [
+        ["batchLimit", { batchLimit: 0 }],
+        ["queueCapacity", { queueCapacity: 0.5 }],
+        ["sweepEveryMs", { sweepEveryMs: 0 }],
+        ["maxExtensions", { maxExtensions: -1 }],
+        ["retention.entriesMs", { retention: { entriesMs: -1 } }],
+        ["retention.spendMs", { retention: { spendMs: Number.NaN } }]
+      ]
+      for (const [name, options] of wrong) {
+        const exit = yield* Effect.exit(Effect.scoped(Ledger.make(options)))
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause), name)
+        assert.include(String(exit), name)
+      }
+    }).pipe(Effect.provide(LedgerStoreMemory.layer)))
+})
+
+describe("a suspended tenant", () => {
+  it.effect("gets no new key, not even in place of an old one", () =>
+    Effect.gen(function*() {
+      const { operator } = yield* setup
+      const { key } = yield* operator.createApiKey("acme", { name: "a" })
+      yield* operator.suspendTenant("acme")
+      assert.strictEqual(yield* failure(operator.rotateApiKey("acme", key.id)), "Forbidden")
+      assert.strictEqual((yield* operator.revokeApiKey("acme", key.id)).status, "REVOKED")
     }).pipe(Effect.provide(layer)))
 })

@@ -218,10 +218,11 @@ const endsWithScope: ReadonlySet<Program> = new Set([
 ])
 
 /**
- * How many operations a step is. Those with a ledger of their own have so many that steps of three would take minutes; what waits is
- * interrupted at each wait all the same.
+ * How many operations a step is. Those with a ledger of their own have so many that steps of three would take minutes, and scripts
+ * lengthen what was seen step by step without them; what waits is interrupted at each wait all the same.
  */
-const sizeOf = (program: Program): number => withLedger.has(program) ? 11 : 3
+const sizeOf = (program: Program, scripts: ScriptedAuthority.Scripts | undefined): number =>
+  withLedger.has(program) ? 11 : scripts === undefined ? 3 : 5
 const withLedger: ReadonlySet<Program> = new Set(
   everyProgram.filter((name) => /allotment|forEach with|all, first/.test(name)).map((name) => programs[name])
 )
@@ -295,7 +296,7 @@ const interruptAt = Effect.fnUntraced(function*(
   fiber = yield* program(told).pipe(
     Effect.forkDetach,
     Effect.provideContext(services),
-    Effect.provideService(Scheduler.Scheduler, stepping(yield* Scheduler.Scheduler, sizeOf(program), onStep)),
+    Effect.provideService(Scheduler.Scheduler, stepping(yield* Scheduler.Scheduler, sizeOf(program, scripts), onStep)),
     Effect.provideService(Metric.FiberRuntimeMetrics, {
       recordFiberStart: (context) => {
         running++

@@ -131,7 +131,9 @@ const suspended = (view: View, command: Command, now: number): Verdict | undefin
     case "CreateBudget":
       return refused(SUSPENDED)
     case "Govern":
-      return command.order._tag === "CreateApiKey" ? refused(SUSPENDED) : undefined
+      return command.order._tag === "CreateApiKey" || command.order._tag === "RotateApiKey"
+        ? refused(SUSPENDED)
+        : undefined
     default:
       return undefined
   }
