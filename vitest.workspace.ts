@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -43,6 +44,8 @@ export const project = (root: string) => ({
 export default defineConfig({
   test: {
     passWithNoTests: false,
+    // Vitest leaves a processor to itself, which is half of two.
+    maxWorkers: availableParallelism(),
     reporters: ["default", `${repository}scripts/vitest-skips.ts`],
     projects: [...readdirSync(`${repository}packages`).map((name) => `packages/${name}`), "examples"]
       .map((folder) => `${repository}${folder}`)

@@ -510,8 +510,8 @@ const checkOptions = (options: Options | undefined): void => {
     ["retention.spendMs", spendMs, 0]
   ]
   for (const [name, value, least] of known) {
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least)) {
-      throw new RangeError(`${name} must be a whole number of at least ${least}, not ${value}`)
+    if (value !== undefined && !((Number.isSafeInteger(value) || value === Infinity) && value >= least)) {
+      throw new RangeError(`${name} must be a whole number of at least ${least}, or Infinity, not ${value}`)
     }
   }
 }
@@ -668,18 +668,8 @@ const furnish = Effect.fnUntraced(function*(
     yield* unlessThere(`budget ${scope} ${unit}`, isThere, ledger.createBudget(tenant, budget))
   }
   for (const policy of policies) {
-    const isAmong = (after?: string): Effect.Effect<boolean, BudgetError> =>
-      Effect.flatMap(ledger.policies(tenant, { after }), (rows) => {
-        const last = rows[rows.length - 1]
-        return last === undefined || rows.some(({ name }) => name === policy.name)
-          ? Effect.succeed(last !== undefined)
-          : isAmong(last.id)
-      })
-    yield* unlessThere(
-      `policy ${policy.name}`,
-      Effect.suspend(() => isAmong()),
-      ledger.createPolicy(tenant, policy)
-    )
+    const isThere = Effect.map(ledger.policies(tenant), (rows) => rows.some(({ name }) => name === policy.name))
+    yield* unlessThere(`policy ${policy.name}`, isThere, ledger.createPolicy(tenant, policy))
   }
 })
 

@@ -93,16 +93,6 @@ describe("Ledger.layerEmbedded", () => {
       assert.deepStrictEqual(all[2], all[0])
     }).pipe(Effect.provide(SlowStore)))
 
-  it.effect("finds a policy beyond the first page", () =>
-    Effect.gen(function*() {
-      const many = Array.from({ length: 1_001 }, (_, i) => ({ name: `policy ${i}`, scopePattern: "tenant:acme/*" }))
-      const page = Effect.flatMap(Ledger.Ledger, (ledger) => ledger.policies("acme"))
-      const shown = new Set((yield* run(page, { tenant: "acme", policies: many })).map(({ name }) => name))
-      const last = many.filter(({ name }) => !shown.has(name))
-      assert.lengthOf(last, 1)
-      yield* run(Effect.void, { tenant: "acme", policies: last })
-    }).pipe(Effect.provide(LedgerStoreMemory.layer)))
-
   for (
     const [what, options, field] of [
       ["a budget twice", { budgets: [acme.budgets![0]!, acme.budgets![0]!] }, "scope"],
