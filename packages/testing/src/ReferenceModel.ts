@@ -1883,7 +1883,8 @@ export const makeModel = (options?: { readonly broken?: RuleName; readonly maxEx
       if (budget.overdraftLimit === 0n || remaining(budget) >= c) return { budget, reserved: -e, spent: e + c, flag }
       const funded = holds("funded-before-debt") ? orZero(remaining(budget)) : 0n
       const deficit = c - funded
-      if (budget.debt + deficit > budget.overdraftLimit && holds("overdraft-limit")) {
+      // Debt that is above a lowered limit already is no reason where none is made.
+      if (deficit > 0n && budget.debt + deficit > budget.overdraftLimit && holds("overdraft-limit")) {
         refuse("OverdraftLimitExceeded", { scope: budget.scope, unit: budget.unit })
       }
       return { budget, reserved: -e, spent: e + funded, debt: deficit, flag }
