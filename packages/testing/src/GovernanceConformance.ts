@@ -20,8 +20,10 @@ import { assert, describe, it } from "@effect/vitest"
 import type { CyclesError } from "effect-cycles"
 import { Action, Amount, Governance, Ledger, LedgerStore, Permission, Window } from "effect-cycles"
 import { Missing, View } from "effect-cycles/ledger/View"
+import type { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
-import { IdempotencyKey, type ReservationId } from "effect-cycles/protocol/Ids"
+import type { Cursor, ReservationId } from "effect-cycles/protocol/Ids"
+import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import { RequestContext } from "effect-cycles/protocol/RequestContext"
 import type { Subject } from "effect-cycles/protocol/Subject"
 import * as Effect from "effect/Effect"
@@ -1260,6 +1262,35 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.deepStrictEqual<unknown>((yield* reserve(authority, "b", subject, 100)).caps, caps(100, 2))
         assert.strictEqual(yield* failure(reserve(authority, "d", subject)), "ActionDenied")
       }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: ten thousand budgets`, () => {
+    it.effect("of one tenant are opened, found one by one, and listed without a gap", () =>
+      Effect.gen(function*() {
+        const { authority, ledger, operator } = yield* setup
+        const agents = Array.from({ length: 10_000 }, (_, i) => `agent-${i}`)
+        yield* Effect.forEach(
+          agents,
+          (agent) => operator.createBudget("acme", { scope: `${acme}/agent:${agent}`, allocated: Amount.tokens(20) }),
+          { concurrency: 1_000, discard: true }
+        )
+        yield* reserve(authority, "last", { agent: "agent-9999" }, 20)
+        const denied = yield* Effect.flip(reserve(authority, "again", { agent: "agent-9999" }, 1))
+        assert.deepInclude(denied, { _tag: "BudgetExceeded", scope: `${acme}/agent:agent-9999` })
+        const found = new Set<string>()
+        for (let cursor: Cursor | undefined, more = true; more;) {
+          const page: BalancesPage = yield* authority.balances({
+            tenant: "acme",
+            limit: 200,
+            ...(cursor === undefined ? undefined : { cursor })
+          })
+          for (const { scope } of page.balances) found.add(scope)
+          cursor = page.nextCursor
+          more = page.hasMore === true
+        }
+        assert.strictEqual(found.size, 10_001)
+        assert.deepStrictEqual(yield* ledger.verify("acme"), { entries: 10_002, budgets: 10_001, flaws: [] })
+      }).pipe(Effect.provide(layer)), 60_000)
   })
 
   describe(`${name}: a limit`, () => {
