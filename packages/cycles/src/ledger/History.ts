@@ -78,7 +78,8 @@ export type { Verification } from "./Verification.ts"
  * How long a ledger keeps what it remembers, in milliseconds. Older entries are folded and the rest is dropped once an hour.
  *
  * - `entriesMs`: entries in full; older ones fold into one opening entry per balance. For ever when not given
- * - `eventsMs`: events that were delivered, see `outbox`. For ever when not given; the specification recommends a year
+ * - `eventsMs`: events that were delivered, see `outbox`; those nobody takes from it are kept. For ever when not given; the
+ *   specification recommends a year
  * - `actsMs`: the audit log. For ever when not given
  * - `spendMs`: spending by the hour; 400 days when not given
  *
