@@ -34,6 +34,8 @@
  * @since 0.1.0
  */
 import { assert, describe, it } from "@effect/vitest"
+import type { LedgerStore } from "effect-cycles"
+import { Ledger } from "effect-cycles"
 import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
 import { MAX_INT64 } from "effect-cycles/protocol/Amount"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
@@ -49,7 +51,8 @@ import type { CommitRequest, ReleaseRequest } from "effect-cycles/protocol/Settl
 import type { Subject } from "effect-cycles/protocol/Subject"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/testing/TestClock"
 import type { PolicySeed } from "./ReferenceModel.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -132,6 +135,35 @@ export class Harness
  * @since 0.1.0
  */
 export type LayerOf = (setup: Setup) => Layer.Layer<Harness, unknown>
+
+/**
+ * Harnesses of ledgers on a store whose time is the test's, and the authorities of whoever is asked for; `principal` says what
+ * they are beside their tenant. The store is made anew for each harness.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const onStore = <E>(
+  store: Layer.Layer<LedgerStore.LedgerStore, E>,
+  principal?: Partial<Ledger.Principal>
+): LayerOf =>
+(setup) =>
+  Layer.effect(
+    Harness,
+    Effect.gen(function*() {
+      const ledger = yield* Ledger.Ledger
+      for (const { tenant, ...budget } of setup.budgets) yield* ledger.createBudget(tenant, budget)
+      return {
+        authorityOf: (tenant) => ledger.as({ ...principal, tenant }),
+        advance: (ms) => TestClock.adjust(ms),
+        setStatus: (tenant, request) => ledger.updateBudget(tenant, request),
+        createPolicy: (tenant, policy) => Effect.asVoid(ledger.createPolicy(tenant, policy))
+      }
+    })
+  ).pipe(
+    Layer.provide(Ledger.layer(setup)),
+    Layer.provide(store)
+  )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // words for the tests
