@@ -65,6 +65,7 @@ export interface Rate {
  * - `source`: where the rates are from and which version of it, for the record
  * - `rates`: those in force. An item without a rate of its own is paid at that of the item it is part of
  * - `later`: rates that could come into force while a call runs; bounds look at them as well
+ * - `contextWindow`: how many tokens a call can have in all, where that is known
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +76,7 @@ export interface Price {
   readonly source: string
   readonly rates: Rates
   readonly later: ReadonlyArray<Rates>
+  readonly contextWindow?: number | undefined
 }
 
 /**
@@ -167,12 +169,13 @@ export const rate = (price: PerMillion, per: 1 | 1_000 | 1_000_000 = 1_000_000):
  * @since 0.1.0
  */
 export const make = (
-  { model, provider, request, source, ...perMillion }:
+  { contextWindow, model, provider, request, source, ...perMillion }:
     & {
       readonly provider: string
       readonly model: string
       readonly input: PerMillion
       readonly request?: Dollars | undefined
+      readonly contextWindow?: number | undefined
       readonly source?: string | undefined
     }
     & { readonly [I in Exclude<Item, "input" | "request">]?: PerMillion | undefined }
@@ -186,7 +189,8 @@ export const make = (
     ),
     ...(request === undefined ? undefined : { request: rate(request, 1) })
   },
-  later: []
+  later: [],
+  contextWindow
 })
 
 /** The item whose rate applies where one has none of its own. */

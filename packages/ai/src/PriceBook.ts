@@ -202,7 +202,8 @@ const bundled = ({ model, provider }: ModelName, nowMs: number, hasOutput: boole
     model: found.model.id,
     source: found.auto_update_timestamp === undefined ? VERSION : `genai-prices ${found.auto_update_timestamp}`,
     rates,
-    later: laterThan(found.model, nowMs)
+    later: laterThan(found.model, nowMs),
+    contextWindow: found.model.context_window
   }
 }
 

@@ -3,6 +3,14 @@
  *
  * @since 0.1.0
  */
+
+// models and tools
+export * as BudgetedModel from "./BudgetedModel.ts"
+export * as BudgetedToolkit from "./BudgetedToolkit.ts"
+export * as Denial from "./Denial.ts"
+
+// what they cost
+export * as Estimate from "./Estimate.ts"
 export * as Price from "./Price.ts"
 export * as PriceBook from "./PriceBook.ts"
 export * as TokenUsage from "./TokenUsage.ts"
