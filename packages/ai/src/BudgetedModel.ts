@@ -50,10 +50,9 @@ import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -356,18 +355,6 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
 // what it cost
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What providers answer before any work that could be billed is done. */
-const unbilled: ReadonlySet<AiError.AiErrorReason["_tag"]> = new Set([
-  "RateLimitError",
-  "QuotaExhaustedError",
-  "AuthenticationError",
-  "InvalidRequestError",
-  "UnsupportedSchemaError",
-  "ToolConfigurationError",
-  "ToolkitRequiredError",
-  "InvalidUserInputError"
-])
-
 /** What can only be wrong with an answer that was generated. */
 const answered: ReadonlySet<AiError.AiErrorReason["_tag"]> = new Set([
   "InvalidOutputError",
@@ -385,15 +372,6 @@ interface Progress {
   answered: boolean
 }
 
-const reasonOf = (exit: Exit.Exit<unknown, unknown>): AiError.AiErrorReason["_tag"] | undefined => {
-  if (Exit.isSuccess(exit)) return undefined
-  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return typeof error === "object" && error !== null && "_tag" in error && error._tag === "AiError"
-    // The tag of effect/ai's one error class.
-    ? (error as AiError.AiError).reason._tag
-    : undefined
-}
-
 const unsettledCost = (
   options: Options,
   plan: Plan,
@@ -402,9 +380,9 @@ const unsettledCost = (
   observed: number
 ): Amount<Unit> => {
   const nothing = { ...plan.request.estimate, amount: 0n }
-  const reason = reasonOf(exit)
+  const reason = Denials.reasonOf(exit)
   if (!progress.sent || options.onUnsettled === "release") return nothing
-  if (reason !== undefined && !progress.answered && unbilled.has(reason)) return nothing
+  if (!progress.answered && Denials.isUnbilled(exit)) return nothing
   if (options.onUnsettled === "estimate") return plan.request.estimate
   if (observed > 0) return plan.boundOf(observed)
   return progress.answered || (reason !== undefined && answered.has(reason))
@@ -703,5 +681,4 @@ export const streamText: Calls<BudgetedModel>["streamText"] = accessors.streamTe
  * @category combinators
  * @since 0.1.0
  */
-export const denials = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Failure, R> =>
-  Effect.mapError(self, (error) => Option.getOrElse(Denials.of(error), () => error))
+export const denials: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Failure, R> = Denials.restore

@@ -5,9 +5,12 @@
  */
 
 // models and tools
+export * as BudgetedEmbedding from "./BudgetedEmbedding.ts"
 export * as BudgetedModel from "./BudgetedModel.ts"
 export * as BudgetedToolkit from "./BudgetedToolkit.ts"
 export * as Denial from "./Denial.ts"
+
+export * as BudgetNote from "./BudgetNote.ts"
 
 // what they cost
 export * as Estimate from "./Estimate.ts"
