@@ -29,7 +29,7 @@
  * )
  *
  * console.log(await Effect.runPromise(program))
- * // => [ true, 'Budget: 2000 TOKENS of 5000 TOKENS are left (40 %). Finish with what you have where you can.' ]
+ * // => [ true, "Budget: 2000 TOKENS of 5000 TOKENS are left (40 %). Finish with what you have where you can." ]
  * ```
  *
  * @since 0.1.0

@@ -17,7 +17,7 @@
  *   return [yield* Estimate.inputBound(request), yield* Estimate.inputExpected(request)]
  * })
  *
- * console.log(await Effect.runPromise(program)) // => [ 139, 24 ]
+ * console.log(await Effect.runPromise(program)) // => [ 216, 30 ]
  * ```
  *
  * @since 0.1.0

@@ -15,12 +15,9 @@
  * const cost = Price.cost(price, TokenUsage.make({ input: 1_000, cacheRead: 400, output: 33 }))
  *
  * console.log(Amount.format(cost.amount)) // => $0.0001398
- * console.log(Price.explain(cost))
- * // => acme:small, prices given by hand
- * // =>   input         600 ×   15 = 9000 microcents
- * // =>   cacheRead     400 ×  7.5 = 3000 microcents
- * // =>   output         33 ×   60 = 1980 microcents
- * // =>   rounded up           13980 microcents = $0.0001398
+ * const lines = Price.explain(cost).split("\n")
+ * console.log(lines[0]) // => acme:small, prices given by hand
+ * console.log(lines[2]) // =>   cacheRead          400 ×    7.5 = 3000 microcents
  * ```
  *
  * @since 0.1.0

@@ -22,7 +22,7 @@
  *   Effect.provide(PriceBook.layer({ prices: [Price.make({ provider: "acme", model: "small", input: 1, output: 2 })] }))
  * )
  *
- * console.log(await Effect.runPromise(program)) // => [ '$0.0075', '$0.002' ]
+ * console.log(await Effect.runPromise(program)) // => [ "$0.0075", "$0.002" ]
  * ```
  *
  * @since 0.1.0

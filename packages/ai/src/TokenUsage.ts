@@ -17,7 +17,7 @@
  * const { flaws, usage } = TokenUsage.fromResponse(report, { input: 2_000, output: 500 })
  *
  * console.log(usage.input, usage.cacheRead, usage.output) // => 1000 400 500
- * console.log(flaws) // => [ 'outputTokens is missing' ]
+ * console.log(flaws) // => [ "outputTokens is missing" ]
  * ```
  *
  * @since 0.1.0

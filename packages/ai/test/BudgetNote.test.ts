@@ -61,5 +61,5 @@ describe("BudgetNote", () => {
         allocated: "1000 TOKENS",
         percent_left: 75
       }])
-    }).pipe(Effect.provide(BudgetNote.layerHandlers({ subject, unit: "TOKENS" })), Effect.provide(setting)))
+    }).pipe(Effect.provide(Layer.provideMerge(BudgetNote.layerHandlers({ subject, unit: "TOKENS" }), setting))))
 })
