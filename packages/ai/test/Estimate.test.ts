@@ -65,9 +65,7 @@ describe("Estimate", () => {
         id: "test.web_search",
         customName: "WebSearch",
         providerName: "web_search"
-      })(
-        {}
-      )
+      })(undefined)
       const tool = yield* Effect.flip(Estimate.inputBound(request("Hello", [search])))
       assert.strictEqual(tool.what, "providerTool")
       assert.isAtLeast(
