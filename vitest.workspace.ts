@@ -23,7 +23,7 @@ if (!("groupBy" in Map)) {
 }
 
 // Tests run on the sources: packages name theirs under this export condition, so nothing has to be built first.
-const conditions = ["@effect-cycles/source", "module", "node", "import", "default"]
+const conditions = ["@effect-cycles/source", "module", "node"]
 
 const repository = fileURLToPath(new URL(".", import.meta.url))
 
