@@ -22,10 +22,10 @@
  * )
  * const routes = chat.pipe(
  *   Layer.provide(HttpGuard.middleware({ estimate: Amount.microcents(500_000) }).layer),
- *   HttpRouter.provideRequest(budget)
+ *   Layer.provide([budget, HttpServer.layerServices])
  * )
  *
- * const { dispose, handler } = HttpRouter.toWebHandler(Layer.provide(routes, HttpServer.layerServices), { disableLogger: true })
+ * const { dispose, handler } = HttpRouter.toWebHandler(routes, { disableLogger: true })
  * const ask = async () => {
  *   const response = await handler(new Request("http://localhost/chat", { method: "POST" }))
  *   await response.text()
@@ -199,13 +199,14 @@ export const guard: {
 )
 
 /**
- * A {@link guard} around every route this is provided to, of an `HttpRouter` or an `HttpApi`: `Layer.provide(middleware(…).layer)`.
- *
- * It needs the `Budget` of the request: one for all, by `HttpRouter.provideRequest(Budget.layer())`, or each tenant's own, by combining it
- * with `TenantBudgets.middleware`.
+ * A {@link guard} around every route this is provided to, of an `HttpRouter` or an `HttpApi`: `Layer.provide(middleware(…).layer)`. The
+ * budget is one for all of them, that of `Budget.layer`; for one of each tenant's own see `TenantBudgets.guard`.
  *
  * @category middleware
  * @since 0.1.0
  */
 export const middleware = (options: Options) =>
-  HttpRouter.middleware<{ provides: RequestBudget }>()((handler) => guard(handler, options))
+  HttpRouter.middleware<{ provides: RequestBudget }>()(
+    Effect.map(Budget.Budget, (budget) => (handler) =>
+      Effect.provideService(guard(handler, options), Budget.Budget, budget))
+  )

@@ -104,3 +104,13 @@ export const middleware = <R = never>(options: Options<R>) =>
         options.problem
       )
   }))
+
+/**
+ * A `HttpGuard.guard` around every route this is provided to, by the budget of the tenant whose request it is.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const guard = <R = never>(options: Options<R> & HttpGuard.Options) =>
+  HttpRouter.middleware<{ provides: HttpGuard.RequestBudget }>()((handler) => HttpGuard.guard(handler, options))
+    .combine(middleware(options))

@@ -31,15 +31,17 @@ const ledgerLayer = Layer.effectDiscard(
   Layer.provideMerge(Layer.provide(Ledger.layer(), LedgerStoreMemory.layer))
 )
 
-const tenants = TenantBudgets.middleware({
+const byTenant = {
   tenant: Tenant.header("X-Tenant-ID"),
-  authority: (tenant) =>
+  authority: (tenant: string) =>
     tenant === "nobody"
       ? Effect.fail(new Problem.MissingTenant({ reason: "unknown" }))
       : Effect.map(Ledger.Ledger, (ledger) => ledger.as({ tenant }))
-})
+}
 
-const guarded = HttpGuard.middleware({ estimate: Amount.microcents(500_000) }).combine(tenants)
+const tenants = TenantBudgets.middleware(byTenant)
+
+const guarded = TenantBudgets.guard({ ...byTenant, estimate: Amount.microcents(500_000) })
 
 class Hanging extends Context.Service<Hanging, Deferred.Deferred<void>>()("test/Hanging") {}
 

@@ -131,9 +131,9 @@ const frameworks: Readonly<Record<string, (world: World, hanging: Hanging) => Pr
   Fastify: async ({ options }, hanging) => {
     const app = fastify()
     const guarded = { preHandler: FastifyGuard.preHandler(options) }
-    app.post("/users/:id/charge", guarded, async (request) => {
+    app.post("/users/:id/charge", guarded, (request, reply) => {
       FastifyGuard.current(request).charge(charged)
-      return { ok: true }
+      reply.send({ ok: true })
     })
     app.post("/users/:id/plain", guarded, async () => ({ ok: true }))
     app.post("/users/:id/bad", guarded, async (_request, reply) => reply.code(422).send({ ok: false }))
