@@ -275,26 +275,18 @@ const governanceDocument = (base: Document, extensions: Document): Document => {
       schemasOf(extensions)["PolicyExtension"]?.properties?.[name] ?? {}
     ])
   )
-  const policies = "/v1/admin/policies/{policy_id}"
-  const { parameters: _, responses, requestBody, ...update } = base.paths?.[policies]?.["patch"] as OperationObject
-  const body = requestBody?.content["application/json"]?.schema
+  const path = "/v1/admin/policies/{policy_id}"
+  const policy = base.paths?.[path]
+  const update = policy?.["patch"]
+  if (policy === undefined || update === undefined) throw new Error(`${files.governance} has no PATCH ${path}`)
+  const body = update.requestBody?.content["application/json"]?.schema
+  const requestBody = { required: true, content: { "application/json": { schema: extended(body, lists) } } }
   return {
     ...withSchemas(base, {
       Policy: extended(schemasOf(base)["Policy"], lists),
       PolicyCreateRequest: extended(schemasOf(base)["PolicyCreateRequest"], lists)
     }),
-    paths: {
-      ...base.paths,
-      [policies]: {
-        ...base.paths?.[policies],
-        patch: {
-          ...update,
-          parameters: base.paths?.[policies]?.["patch"]?.parameters ?? [],
-          requestBody: { required: true, content: { "application/json": { schema: extended(body, lists) } } },
-          responses
-        }
-      }
-    }
+    paths: { ...base.paths, [path]: { ...policy, patch: { ...update, requestBody } } }
   }
 }
 

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { afterAll, afterEach } from "@effect/vitest"
+import { afterEach } from "@effect/vitest"
 import type { Exchange, Plane, WireSpecification } from "./WireSpecification.ts"
 
 /**
@@ -32,7 +32,7 @@ export interface Options {
 /**
  * How many answers a file of tests had: `judged` were held to the specification, `unjudged` would have been if there were one.
  *
- * It is the member `responses` of the `meta` of the file's tasks, for a reporter to sum up.
+ * It is the member `responses` of the `meta` of the file, for a reporter of Vitest to sum up.
  *
  * @category models
  * @since 0.1.0
@@ -144,17 +144,17 @@ export const make = (
     )
   }
 
-  afterEach(() => {
+  afterEach(({ task }) => {
+    // Several watches of one file add up.
+    const meta = task.file.meta as { responses?: Responses }
+    const { responses = { judged: 0, unjudged: 0 } } = meta
+    meta.responses = { judged: responses.judged + judged, unjudged: responses.unjudged + unjudged }
+    judged = 0
+    unjudged = 0
     const found = problems.splice(0)
     if (found.length > 0) {
       throw new Error(`Answers that the specification does not know:\n${found.join("\n")}`)
     }
-  })
-
-  afterAll(({}, suite) => {
-    const meta = suite.meta as { responses?: Responses }
-    const before = meta.responses ?? { judged: 0, unjudged: 0 }
-    meta.responses = { judged: before.judged + judged, unjudged: before.unjudged + unjudged }
   })
 
   const node = <S extends NodeServer>(server: S): S => {
