@@ -78,6 +78,16 @@ export const tenant = (apiKey: string) =>
     ({ url }) => GovernanceClient.make({ baseUrl: url, apiKey: Redacted.make(apiKey), retries: 0 })
   )
 
+/** A key of a tenant, which is registered for it if need be. */
+export const keyOf = Effect.fnUntraced(function*(
+  tenantId: string,
+  settings: Partial<Parameters<GovernanceClient.Operations["createApiKey"]>[0]>
+) {
+  const client = yield* admin
+  yield* client.createTenant({ tenant_id: tenantId, name: tenantId })
+  return yield* client.createApiKey({ tenant_id: tenantId, name: "key", ...settings })
+})
+
 /** What a server answered. */
 export interface Answer {
   readonly status: number
