@@ -389,6 +389,12 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return {
         tenant: invalidTenant(owner) === undefined ? owner : NOBODY,
         actor: caller.actor,
+        // What a tenant may do itself, an operator does in its place.
+        actorType: caller.tenant !== undefined
+          ? "api_key"
+          : needs.startsWith("admin:")
+          ? "admin"
+          : "admin_on_behalf_of",
         requestId,
         traceId,
         balances: true,
