@@ -138,10 +138,6 @@ const differences: ReadonlyArray<Difference> = [
   {
     reason: "an authority that cannot be reached, or is full, is no fault of this server: 503 rather than 500",
     at: keyed.map((name) => `${name}: status 503`)
-  },
-  {
-    reason: "the operator's key belongs to the admin plane",
-    at: ["listReservations", "getReservation", "releaseReservation"].map((name) => `${name}: security AdminKeyAuth`)
   }
 ]
 
