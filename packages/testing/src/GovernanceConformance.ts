@@ -1378,7 +1378,10 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ resourceId: key.id }, some(2)],
           [{ errorCodes: ["BUDGET_NOT_FOUND"] }, some(0)],
           [{ errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1, 2, 3, 4, 5)],
-          [{ errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1)],
+          [
+            { errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] },
+            some(1)
+          ],
           [{ fromMs: 1_000, toMs: 2_000 }, some(2, 3)],
           [{ search: "FREEZE" }, some(0)],
           [{ search: "log_beta.1" }, some(3)],
