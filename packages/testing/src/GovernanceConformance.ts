@@ -1846,7 +1846,7 @@ export const suite = (name: string, store: StoreLayer): void => {
               { search: "x".repeat(129) }
             ] as const
           ) {
-            assert.strictEqual(yield* failure(operator.findTenants(bad)), "InvalidRequest", JSON.stringify(bad))
+            assert.strictEqual(yield* failure(operator.findTenants(bad)), "InvalidRequest", Formatter.format(bad))
           }
         }).pipe(Effect.provide(layer)),
       30_000
@@ -1892,9 +1892,7 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.deepStrictEqual(yield* budgets({ sortBy: "scope", sortDir: "asc", limit: 300 }), all)
         assert.deepStrictEqual(
           yield* budgets({ sortBy: "tenant_id", sortDir: "desc", limit: 300, unit: "CREDITS" }),
-          [
-            ...tenants.filter((_, i) => i % 3 === 0).map((tenant) => `tenant:${tenant} CREDITS`)
-          ].reverse()
+          tenants.filter((_, i) => i % 3 === 0).map((tenant) => `tenant:${tenant} CREDITS`).toReversed()
         )
         const own = all.filter((name) => name.startsWith("tenant:t-03"))
         assert.lengthOf(own, 522)
