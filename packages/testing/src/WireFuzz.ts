@@ -492,7 +492,7 @@ const sendOf = (draw: Draw, { headers, operations, strangers, values }: Options)
 }
 
 const stepOf = (draw: Draw, options: Options): Step =>
-  rarely(draw, 25) ? { _tag: "Wait", ms: pick(draw, [1_000, 70_000, 10_000, 90_000_000]) } : sendOf(draw, options)
+  rarely(draw, 25) ? { _tag: "Wait", ms: pick(draw, [1_000, 70_000, 10_000, 600_000]) } : sendOf(draw, options)
 
 /** How many numbers a step draws at most. More would be 0, which is simplest. */
 const NUMBERS = 120
