@@ -153,7 +153,11 @@ export const make: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functio
     }))
   )
   const context = yield* Layer.build(
-    Governance.layer({ peppers: [pepper] }).pipe(Layer.provideMerge(Ledger.layer()), Layer.provide(watched), Layer.orDie)
+    Governance.layer({ peppers: [pepper] }).pipe(
+      Layer.provideMerge(Ledger.layer()),
+      Layer.provide(watched),
+      Layer.orDie
+    )
   )
   const keys = yield* Effect.gen(function*() {
     const operator = (yield* Governance.Governance).asOperator({ actor: "setup" })
