@@ -98,3 +98,13 @@ export const parameterSchemas: ParameterSchemas = {
   unit: { type: "string", enum: Unit.literals },
   scope: { type: "string" }
 }
+
+const decimal = Schema.String.check(Schema.isPattern(/^(?:\d{1,15})(?:\.\d{1,30})?$/, { expected: "a number" }))
+
+/** A share of something, 0 to 1. */
+export const ShareParameter = parameter(decimal.pipe(
+  Schema.decodeTo(
+    Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
+    SchemaTransformation.transform({ decode: Number, encode: String })
+  )
+))
