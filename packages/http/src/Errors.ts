@@ -270,6 +270,8 @@ const governedOf = (operation: string, error: CyclesError): { readonly code?: st
         ? { code: "TENANT_NOT_FOUND", status: 400 }
         : tenantsThemselves.has(operation)
         ? { code: "TENANT_NOT_FOUND" }
+        : operation === "getEvent"
+        ? { code: "EVENT_NOT_FOUND" }
         : {}
     case "BudgetNotFound":
       return { code: "BUDGET_NOT_FOUND" }
@@ -297,7 +299,8 @@ const governedOf = (operation: string, error: CyclesError): { readonly code?: st
 export const toGovernanceResponse = (operation: string, error: CyclesError, correlation: Correlation): ErrorAnswer => {
   const answer = toResponse(error, correlation)
   const { code = answer.body.error, status = answer.status } = governedOf(operation, error)
-  const { details: { conflict: _, ...details } = {}, ...body } = answer.body
+  const { details: { conflict: _, ...others } = {}, ...body } = answer.body
+  const details = others["field"] === "tenant" ? { ...others, field: "tenant_id" } : others
   return {
     ...answer,
     status,
