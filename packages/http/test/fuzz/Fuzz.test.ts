@@ -109,7 +109,11 @@ const wrongWith = ({ answer, request }: Exchange, changes: ReadonlyArray<string>
   const served = contract.request({ method, path, headers }).operation
   const isServed = served !== undefined
   wrong.push(
-    ...judge.response({ ...answer, ...isServed ? { method, path } : { method: "GET", path: "/nowhere" } }).problems
+    ...judge.response({
+      ...answer,
+      isOperator: "x-admin-api-key" in headers,
+      ...isServed ? { method, path } : { method: "GET", path: "/nowhere" }
+    }).problems
   )
   if (status >= 400 && changes.length > 0) wrong.push(`refused, and yet it wrote ${changes.join(", ")}`)
   // A byte order mark may be ignored (RFC 8259, section 8.1), and is.
