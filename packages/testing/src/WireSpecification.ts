@@ -601,6 +601,8 @@ const judge = (operations: ReadonlyArray<Known>, documents: WireSpecification["d
     // HTTP itself answers a request for what has changed, and only that.
     const isUnchanged = status === 304 && exchange.method === "GET" && headers["etag"] !== undefined && body === ""
     const isAnyError = statusesOfAnyOperation.includes(status)
+    // Said in words of what has an ETag, and nowhere in a table.
+    const isUnchanged = status === 304 && "ETag" in (operation?.responses["200"]?.headers ?? {})
     if (operation === undefined && status < 400) {
       return { operation: undefined, problems: ["the specification has no such operation"] }
     }
