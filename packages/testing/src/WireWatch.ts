@@ -53,7 +53,6 @@ interface NodeServer {
 interface NodeRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
-  readonly headers: { readonly [name: string]: unknown }
 }
 
 type NodeMethod = (...args: ReadonlyArray<never>) => unknown
@@ -69,7 +68,6 @@ interface NodeResponse {
 interface WebRequest {
   readonly method: string
   readonly url: string
-  readonly headers: { readonly has: (name: string) => boolean }
 }
 
 interface WebResponse {
@@ -191,8 +189,7 @@ export const make = (
           path: request.url ?? "",
           status: response.statusCode,
           headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
-          body,
-          isOperator: "x-admin-api-key" in request.headers
+          body
         })
       })
     })
@@ -212,8 +209,7 @@ export const make = (
       path: pathname + search,
       status: response.status,
       headers,
-      body,
-      isOperator: request.headers.has("x-admin-api-key")
+      body
     })
     return response
   }

@@ -111,7 +111,6 @@ const wrongWith = ({ answer, request }: Exchange, changes: ReadonlyArray<string>
   wrong.push(
     ...judge.response({
       ...answer,
-      isOperator: "x-admin-api-key" in headers,
       ...isServed ? { method, path } : { method: "GET", path: "/nowhere" }
     }).problems
   )
