@@ -16,7 +16,14 @@ import { adminKey as theAdminKey, contract, judge, make } from "./world.ts"
 /** How many steps the longest sequences have. They grow to it, so that a quarter of it is what they have on average. */
 const SIZE = 80
 
-const learned: ReadonlySet<string> = new Set(["reservation_id", "next_cursor", "key_id", "policy_id", "event_id"])
+const learned: ReadonlySet<string> = new Set([
+  "reservation_id",
+  "next_cursor",
+  "key_id",
+  "policy_id",
+  "event_id",
+  "kind"
+])
 
 /** How often an operation is called, where not once in a while. */
 const weights: { readonly [operationId: string]: number } = {
@@ -48,7 +55,8 @@ const makeSteps = (plane: WireSpecification.Plane) =>
       operations: operationsOf(plane).flatMap((operation) =>
         Array.from({ length: weights[operation.operationId] ?? 1 }, () => operation)
       ),
-      headers: ({ plane }) => plane === "runtime" ? tenantKey : adminKey,
+      headers: ({ operationId, plane }) =>
+        plane === "runtime" || operationId === "listTenantEvents" ? tenantKey : adminKey,
       strangers: [
         {},
         { "x-cycles-api-key": "" },
@@ -66,6 +74,7 @@ const makeSteps = (plane: WireSpecification.Plane) =>
         key_id: ["⟨key_id⟩"],
         policy_id: ["⟨policy_id⟩"],
         event_id: ["⟨event_id⟩"],
+        kind: ["llm.completion", "⟨kind⟩"],
         limit: [1, 2, 50],
         idempotency_key: Array.from({ length: 30 }, (_, i) => `k-${i}`),
         tenant: ["acme", "acme", "acme", "beta"],
@@ -156,8 +165,8 @@ const succeeded = new Set<string>()
 /** Runs a sequence on a server of its own; what was wrong, with all that was sent until then. */
 const run = (sequence: ReadonlyArray<WireFuzz.Step>): Effect.Effect<string | undefined> =>
   Effect.gen(function*() {
-    const { changes, keys, send, verify } = yield* make
-    const seen: WireFuzz.Seen = new Map()
+    const { changes, ids, keys, send, verify } = yield* make
+    const seen: WireFuzz.Seen = new Map(Object.entries(ids).map(([name, id]) => [name, [id]]))
     const done: Array<string> = []
     for (const step of sequence) {
       if (step._tag === "Wait") {

@@ -2,7 +2,7 @@
 import { GovernanceApi, GovernanceHandlers, Handlers, RuntimeApi, WireJson } from "@effect-cycles/http"
 import type { WireFuzz } from "@effect-cycles/testing"
 import { WireSpecification } from "@effect-cycles/testing"
-import { Amount, Governance, Ledger, LedgerStore, LedgerStoreMemory } from "effect-cycles"
+import { Amount, Governance, Ledger, LedgerStore, LedgerStoreMemory, Permission } from "effect-cycles"
 import type { Writes } from "effect-cycles/ledger/View"
 import * as CyclesError from "effect-cycles/protocol/CyclesError"
 import * as Clock from "effect/Clock"
@@ -68,6 +68,8 @@ export interface World {
   /** What does not add up in the end. */
   readonly verify: Effect.Effect<ReadonlyArray<string>>
   readonly keys: { readonly full: string; readonly reader: string }
+  /** What is there from the beginning, by the name the wire has for its id. */
+  readonly ids: { readonly policy_id: string; readonly key_id: string }
 }
 
 const pepper = Redacted.make("pepper".repeat(8))
@@ -163,7 +165,7 @@ export const make: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functio
       Layer.orDie
     )
   )
-  const keys = yield* Effect.gen(function*() {
+  const { ids, keys } = yield* Effect.gen(function*() {
     const operator = (yield* Governance.Governance).asOperator({ actor: "setup" })
     const made = new Map<string, string>()
     for (const tenant of ["acme", "beta"]) {
@@ -176,14 +178,23 @@ export const make: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functio
       overdraftLimit: Amount.tokens(200)
     })
     yield* operator.createBudget("acme", { scope: "tenant:acme", allocated: Amount.microcents(2n ** 63n - 1n) })
-    for (const [name, permissions] of [["full", undefined], ["reader", ["balances:read"]]] as const) {
-      const { secret } = yield* operator.createApiKey("acme", {
+    for (
+      const [name, permissions] of [["full", [...Permission.defaults, "events:read"]], ["reader", [
+        "balances:read"
+      ]]] as const
+    ) {
+      const { key, secret } = yield* operator.createApiKey("acme", {
         name,
-        ...(permissions === undefined ? undefined : { permissions })
+        permissions
       })
       made.set(name, Redacted.value(secret))
+      made.set("last", key.id)
     }
-    return { full: made.get("full") ?? "", reader: made.get("reader") ?? "" }
+    const policy = yield* operator.createPolicy("acme", { name: "first", scopePattern: "agent:writer" })
+    return {
+      keys: { full: made.get("full") ?? "", reader: made.get("reader") ?? "" },
+      ids: { policy_id: policy.id, key_id: made.get("last") ?? "" }
+    }
   }).pipe(Effect.provide(context), Effect.orDie)
 
   current = { clock: yield* Clock.Clock, context }
@@ -201,6 +212,7 @@ export const make: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functio
   return {
     send,
     keys,
+    ids,
     verify,
     changes: () => {
       const since = changes
