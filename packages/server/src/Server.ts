@@ -25,7 +25,7 @@
  *
  * @since 0.1.0
  */
-import { GovernanceApi } from "@effect-cycles/http/GovernanceApi"
+import { GovernanceApi, GovernanceBalancesApi } from "@effect-cycles/http/GovernanceApi"
 import * as GovernanceHandlers from "@effect-cycles/http/GovernanceHandlers"
 import * as Handlers from "@effect-cycles/http/Handlers"
 import { RuntimeApi } from "@effect-cycles/http/RuntimeApi"
@@ -191,12 +191,18 @@ const metricsText = (metrics: Metrics.Operations) =>
 const runtimePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) =>
   Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes })
 
-const governancePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) =>
-  GovernanceHandlers.layer({
-    authenticateAdmin: authentication.operator,
-    authenticate: authentication.principal,
-    maxRequestBytes
-  })
+const governanceHandlers = ({ maxRequestBytes }: Options, { authentication }: Shared) => ({
+  authenticateAdmin: authentication.operator,
+  authenticate: authentication.principal,
+  maxRequestBytes
+})
+
+const governancePlane = (options: Options, shared: Shared) =>
+  GovernanceHandlers.layer(governanceHandlers(options, shared))
+
+/** The balances of the governance plane share their path with those of the runtime plane: they are where those are not. */
+const governanceBalances = (options: Options, shared: Shared) =>
+  GovernanceHandlers.layerBalances(governanceHandlers(options, shared))
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({
@@ -270,9 +276,13 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
         })
       })
 
-      const isApart = adminPort !== undefined && governance === "admin"
+      // Both ports end at once, each of them step by step.
       const ends = yield* Scope.make("parallel")
       yield* Effect.addFinalizer((exit) => Scope.close(ends, exit))
+      const apart = <A, E, R>(effect: Effect.Effect<A, E, R | Scope.Scope>) =>
+        Effect.flatMap(Scope.fork(ends, "sequential"), (scope) => Scope.provide(effect, scope))
+
+      const isApart = adminPort !== undefined && governance === "admin"
       const main = yield* listen(
         isApart
           ? Layer.mergeAll(runtime, health, contract(() => [runtimeDocument()]))
@@ -285,12 +295,18 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
           ),
         port,
         ["--port", "CYCLES_PORT"]
-      ).pipe(Scope.provide(ends))
+      ).pipe(apart)
       const admin = adminPort === undefined ? undefined : yield* listen(
-        Layer.mergeAll(governing, health, metrics, contract(() => [governanceDocument()])),
+        Layer.mergeAll(
+          governing,
+          governanceBalances(options, shared),
+          health,
+          metrics,
+          contract(() => [governanceDocument(), OpenApi.fromApi(GovernanceBalancesApi)])
+        ),
         adminPort,
         ["--admin-port", "CYCLES_ADMIN_PORT"]
-      ).pipe(Scope.provide(ends))
+      ).pipe(apart)
 
       // The last to be added is the first to run: the server says that it is about to end before its ports are closed, both at once.
       yield* Effect.addFinalizer(() => {
