@@ -69,6 +69,7 @@ import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
+import * as History from "./History.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
@@ -204,14 +205,14 @@ export type GovernanceError = Trouble | NotFound | TenantClosed
 /**
  * What can be governed, in the name of an operator or a principal.
  *
- * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
- * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
+ * A principal governs budgets and policies of its own tenant, and reads their history, where its permissions and its scope filter
+ * let it; tenants, keys and the audit are an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
  * possible.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Governing {
+export interface Governing extends History.Questions {
   /** Registers a tenant: 3 to 64 of a to z, 0 to 9 and `-`. Repeating it under the same name changes nothing. */
   readonly createTenant: (
     tenant: string,
@@ -749,6 +750,16 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           return next(options?.after ?? "")
         })
       }),
+
+    ...History.questionsOf((tenant, body) =>
+      read(
+        tenant,
+        "budgets:read",
+        "principals",
+        undefined,
+        (cause) => engine.list(cause, (tx, view) => body(tx, view, (path) => reaches(view, cause, path)))
+      )
+    ),
 
     acts,
     audit: (tenant, { after = 0, ...query } = {}) =>
