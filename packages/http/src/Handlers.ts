@@ -47,47 +47,35 @@
  */
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { CyclesError, Trouble } from "effect-cycles/protocol/CyclesError"
-import { InternalError, InvalidRequest, NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
+import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
-import { RequestContext } from "effect-cycles/protocol/RequestContext"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
 import { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
-import * as ByteSize from "effect/ByteSize"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as Headers from "effect/http/Headers"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
-import * as HttpServerError from "effect/http/HttpServerError"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as Errors from "./Errors.ts"
+import type * as Schema from "effect/Schema"
+import {
+  answer,
+  badParameters,
+  bodyOf,
+  correlation,
+  Malformed,
+  MAX_REQUEST_BYTES,
+  refuse
+} from "./internal/answering.ts"
 import type { EvidenceEnvelope, EvidenceJwks, Principal } from "./RuntimeApi.ts"
 import * as Api from "./RuntimeApi.ts"
-import * as WireJson from "./WireJson.ts"
-
-// Web Crypto, which every supported runtime has; declared here so that no platform's types are needed.
-declare const crypto: {
-  readonly randomUUID: () => string
-  readonly getRandomValues: (array: Uint8Array) => Uint8Array
-}
 
 /**
  * What the handlers need to know.
@@ -109,8 +97,6 @@ export interface Options {
   readonly evidenceKeys?: Effect.Effect<EvidenceJwks, Trouble> | undefined
   readonly openapiPath?: `/${string}` | undefined
 }
-
-const MAX_REQUEST_BYTES = 1_024 * 1_024
 
 /**
  * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL.
@@ -167,64 +153,12 @@ export const layerRedacted: Layer.Layer<never> = Layer.effect(
 )
 
 // ---------------------------------------------------------------------------------------------------------------------
-// answers
-// ---------------------------------------------------------------------------------------------------------------------
-
-const json = (status: number, body: unknown): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(WireJson.stringify(body), { status, contentType: "application/json" })
-
-/** A request that is none: which field of it, as the wire calls it, and why. */
-class Malformed extends Data.TaggedError("Malformed")<{ readonly field: string; readonly reason: string }> {}
-
-const refuse = (error: CyclesError | Malformed): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.withFiber((fiber) => {
-    const { requestId, traceId } = fiber.getRef(RequestContext)
-    const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    const correlation = { requestId, traceId, nowMs }
-    if (error._tag === "Malformed") {
-      const { field, reason } = error
-      const { body, status } = Errors.toResponse(new InvalidRequest({ field, reason }), correlation)
-      // What it calls the field is what was sent, and not a name of the core.
-      return Effect.succeed(json(status, { ...body, details: { field } }))
-    }
-    const answer = Errors.toResponse(error, correlation)
-    return Effect.succeed(HttpServerResponse.setHeaders(json(answer.status, answer.body), answer.headers))
-  })
-
-const answer = <A, I>(reply: Schema.Codec<A, I>, status = 200) => {
-  const encode = Schema.encodeUnknownResult(reply)
-  return <R>(
-    effect: Effect.Effect<A, CyclesError | Malformed, R>
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-    Effect.matchEffect(effect, {
-      onFailure: refuse,
-      onSuccess: (value) => {
-        const encoded = encode(value)
-        return Result.isSuccess(encoded)
-          ? Effect.succeed(json(status, encoded.success))
-          : Effect.die(encoded.failure)
-      }
-    })
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // requests
 // ---------------------------------------------------------------------------------------------------------------------
 
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const malformed = ({ issue }: Schema.SchemaError, root: string): Malformed => {
-  const first = issuesOf(issue).issues[0]
-  const path = (first?.path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
-  return new Malformed({ field: path === "" ? root : path, reason: first?.message ?? "has the wrong shape" })
-}
-
-const isJson = /^application\/(?:[^\s;]+\+)?json\s*(?:;|$)/i
-
-const bodyOf = <A extends { readonly idempotencyKey: string }, I>(
-  schema: Schema.Codec<A, I>
-) => {
-  const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+/** A body whose idempotency key is the one in the header, if there is one there. */
+const keyedBodyOf = <A extends { readonly idempotencyKey: string }, I>(schema: Schema.Codec<A, I>) => {
+  const read = bodyOf(schema)
   return (
     { headers, request }: {
       readonly headers: { readonly "x-idempotency-key"?: string | undefined }
@@ -232,45 +166,24 @@ const bodyOf = <A extends { readonly idempotencyKey: string }, I>(
     },
     maxBytes: number
   ): Effect.Effect<A, Malformed> => {
-    const bad = (reason: string) => Effect.fail(new Malformed({ field: "body", reason }))
-    const tooLong = `it is longer than ${maxBytes} bytes`
-    const contentType = request.headers["content-type"]
-    if (contentType !== undefined && !isJson.test(contentType)) return bad("its content type is not application/json")
-    if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
-    return Effect.flatMap(
-      Effect.catch(
-        Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
-        () => bad(`it cannot be read, or ${tooLong}`)
-      ),
-      (text) => {
-        const parsed = WireJson.parse(text, { strict: true, maxLength: maxBytes })
-        if (Result.isFailure(parsed)) {
-          const { field, message, reason } = parsed.failure
-          return field === undefined ? bad(message) : Effect.fail(new Malformed({ field, reason }))
-        }
-        const decoded = decode(parsed.success)
-        if (Result.isFailure(decoded)) return Effect.fail(malformed(decoded.failure, "body"))
-        const header = headers["x-idempotency-key"]
-        return header === undefined || header === decoded.success.idempotencyKey
-          ? Effect.succeed(decoded.success)
-          : Effect.fail(
-            new Malformed({
-              field: "idempotency_key",
-              reason: "it is not the one in the header X-Idempotency-Key"
-            })
-          )
-      }
-    )
+    const header = headers["x-idempotency-key"]
+    const body = read(request, maxBytes)
+    return header === undefined ? body : Effect.flatMap(body, (decoded) =>
+      header === decoded.idempotencyKey
+        ? Effect.succeed(decoded)
+        : Effect.fail(
+          new Malformed({ field: "idempotency_key", reason: "it is not the one in the header X-Idempotency-Key" })
+        ))
   }
 }
 
 const bodies = {
-  decide: bodyOf(DecideRequest),
-  reserve: bodyOf(ReserveRequest),
-  commit: bodyOf(CommitRequest),
-  release: bodyOf(ReleaseRequest),
-  extend: bodyOf(ExtendRequest),
-  event: bodyOf(EventRequest)
+  decide: keyedBodyOf(DecideRequest),
+  reserve: keyedBodyOf(ReserveRequest),
+  commit: keyedBodyOf(CommitRequest),
+  release: keyedBodyOf(ReleaseRequest),
+  extend: keyedBodyOf(ExtendRequest),
+  event: keyedBodyOf(EventRequest)
 }
 
 const answers = {
@@ -389,65 +302,3 @@ const authorization = (options: Options): Layer.Layer<Api.Authorization> =>
         )
     })
   )
-
-const badParameters = HttpApiMiddleware.layerSchemaErrorTransform(
-  Api.BadParameters,
-  (error) =>
-    error.kind === "Body" || error.kind === "ResponseHeaders"
-      ? Effect.die(error)
-      : refuseParameter(malformed(error.cause, error.kind.toLowerCase()))
-)
-
-/** A parameter may have been given its name in the core before it was found wanting. */
-const refuseParameter = ({ field, reason }: Malformed) =>
-  refuse(new Malformed({ field: Errors.toWireField(field), reason }))
-
-const isTraceId = (id: string | undefined): id is string =>
-  id !== undefined && /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id)
-
-/** Section CORRELATION AND TRACING: `traceparent`, else `X-Cycles-Trace-Id`, else a new one. What is malformed is not there. */
-const traceIdOf = (headers: Headers.Headers): string => {
-  const parent = HttpTraceContext.w3c(headers)
-  if (Option.isSome(parent) && isTraceId(parent.value.traceId)) return parent.value.traceId
-  const given = headers["x-cycles-trace-id"]
-  if (isTraceId(given)) return given
-  for (;;) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16))
-    const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
-    if (isTraceId(id)) return id
-  }
-}
-
-/** What a failure that no handler answered means: somebody else's answer, an unknown path, or a fault of ours. */
-const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> => {
-  if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
-  const error: unknown = Cause.squash(cause)
-  if (HttpServerError.isHttpServerError(error)) {
-    if (error.reason._tag === "RouteNotFound") {
-      return refuse(new NotFound({ reason: `There is no ${error.reason.request.method} on this path` }))
-    }
-    if (error.reason._tag === "RequestParseError") {
-      return refuse(new InvalidRequest({ field: "request", reason: "it cannot be read" }))
-    }
-  }
-  return HttpServerRespondable.isRespondable(error) && !HttpServerError.isHttpServerError(error)
-    ? HttpServerRespondable.toResponse(error)
-    : Effect.andThen(
-      Effect.logError("A request broke its handler", cause),
-      refuse(new InternalError({ reason: "The request could not be handled" }))
-    )
-}
-
-const correlation = HttpRouter.middleware(
-  (handler) =>
-    Effect.withFiber((fiber) => {
-      const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
-      const requestId = crypto.randomUUID()
-      const traceId = traceIdOf(request.headers)
-      return Effect.catchCause(handler, recover).pipe(
-        Effect.map(HttpServerResponse.setHeaders({ "x-request-id": requestId, "x-cycles-trace-id": traceId })),
-        Effect.provideService(RequestContext, { requestId, traceId })
-      )
-    }),
-  { global: true }
-)

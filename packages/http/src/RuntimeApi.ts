@@ -44,6 +44,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
+import { asSpecified, errorsOf, named, withParametersOf } from "./internal/contract.ts"
 import * as Wire from "./internal/wire.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -197,33 +198,6 @@ export class BadParameters extends HttpApiMiddleware.Service<BadParameters>()(
 // the document
 // ---------------------------------------------------------------------------------------------------------------------
 
-const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-/** Either a number or, beyond its reach, a bigint: the schema's way to say int64. */
-const isInt64 = ({ anyOf }: { readonly [name: string]: unknown }): boolean =>
-  Array.isArray(anyOf) && anyOf.length === 2 &&
-  anyOf.some((branch: unknown) => isRecord(branch) && branch["pattern"] === "^-?\\d+$") &&
-  anyOf.some((branch: unknown) => isRecord(branch) && branch["type"] === "integer")
-
-/** A component is called what the specification calls it; Effect adds that its wire form is meant. */
-const nameOf = (name: string): string => name.replace(/Encoded$/, "")
-
-/** A document in the specification's words: its names, and int64 where amounts are. */
-const asSpecified = (value: unknown, isSigned: boolean): unknown => {
-  if (Array.isArray(value)) return value.map((item) => asSpecified(item, isSigned))
-  if (!isRecord(value)) return value
-  if (isInt64(value)) return { type: "integer", format: "int64", ...(isSigned ? undefined : { minimum: 0 }) }
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [
-      nameOf(name),
-      name === "$ref" && typeof member === "string"
-        ? nameOf(member)
-        : asSpecified(member, isSigned || name === "remaining")
-    ])
-  )
-}
-
 /** Query strings are text; these are what a document says of the values in them. */
 const parameterSchemas: { readonly [name: string]: { readonly [keyword: string]: unknown } } = {
   idempotency_key: { type: "string", minLength: 1, maxLength: 256 },
@@ -241,19 +215,7 @@ const parameterSchemas: { readonly [name: string]: { readonly [keyword: string]:
   limit: { type: "integer", minimum: 1, maximum: 200, default: 50 }
 }
 
-const withParameters = (operation: { readonly [name: string]: unknown }) => ({
-  ...operation,
-  parameters: Array.isArray(operation["parameters"])
-    ? operation["parameters"].map((parameter: unknown) => {
-      if (!isRecord(parameter) || parameter["in"] !== "query") return parameter
-      const name = String(parameter["name"])
-      const schema = parameterSchemas[name]
-      return schema === undefined
-        ? parameter
-        : { ...parameter, schema, ...(name === "include" ? { style: "form", explode: false } : undefined) }
-    })
-    : []
-})
+const withParameters = withParametersOf(parameterSchemas)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // the contract
@@ -263,14 +225,9 @@ const { routes } = Wire
 
 const id = { reservation_id: ReservationId }
 
+const errors = errorsOf(named(ErrorResponse, "ErrorResponse"))
+
 const headers = Schema.Struct({ "x-idempotency-key": Schema.optionalKey(IdempotencyKey) })
-
-const named = <S extends Schema.Top>(schema: S, identifier: string): S["Rebuild"] => schema.annotate({ identifier })
-
-const Failure = named(ErrorResponse, "ErrorResponse")
-
-const errors = (...statuses: ReadonlyArray<number>) =>
-  statuses.map((status) => Failure.pipe(HttpApiSchema.status(status)))
 
 /**
  * The nine operations that need a key.
@@ -365,7 +322,6 @@ export class RuntimeApi extends HttpApi.make("cycles-runtime").add(RuntimeGroup,
     version: "0.1.25",
     description:
       "The runtime plane of the Cycles protocol: reserve, commit, release, extend, decide, events, balances.",
-    // The document is rewritten member by member and stays one.
-    transform: (document) => asSpecified(document, false) as Record<string, unknown>
+    transform: asSpecified
   })
 ) {}
