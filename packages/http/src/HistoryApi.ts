@@ -1,9 +1,11 @@
 /**
- * What a ledger remembers, over HTTP: operations of ours beside the specification's, under `/v1/admin/history`.
+ * What a ledger remembers, and what can be governed beyond the specification, over HTTP: operations of ours beside those of
+ * Cycles, under `/v1/admin/history` and `/v1/admin/control`.
  *
- * They answer why a balance stands where it stands, what was spent by whom over time, what changed in which order, whether all of
- * it adds up, and where limits stand. The admin key may ask about any tenant and names it by `tenant_id`; an API key asks about its
- * own, needs `budgets:read`, and sees what its scope filter reaches. Headers, error bodies and exact integers are those of the two
+ * The first answer why a balance stands where it stands, what was spent by whom over time, what changed in which order, whether all of
+ * it adds up, and where limits stand; the others change limits, close budgets, rotate keys and delete policies. The admin key may ask
+ * about any tenant and names it by `tenant_id`; an API key asks about its own, needs `budgets:read` to ask and the permission of the
+ * act to act, and reaches what its scope filter does. Headers, error bodies and exact integers are those of the two
  * planes of the specification. Instants are ISO 8601 date-times.
  *
  * **Example** (The paths)
@@ -12,19 +14,32 @@
  * import { HistoryApi } from "@effect-cycles/http"
  * import { OpenApi } from "effect/http-api"
  *
- * console.log(Object.keys(OpenApi.fromApi(HistoryApi.HistoryApi).paths))
- * // => [ "/v1/admin/history/explain", "/v1/admin/history/entries", "/v1/admin/history/spend", "/v1/admin/history/verify", "/v1/admin/history/limits" ]
+ * const { paths } = OpenApi.fromApi(HistoryApi.HistoryApi)
+ *
+ * console.log(Object.keys(paths).filter((path) => path.includes("/history/")).length) // => 5
  * ```
  *
  * @since 0.1.0
  */
+import type { Governing } from "effect-cycles/ledger/Governance"
 import { Action } from "effect-cycles/protocol/Action"
 import { Amount, Int64, SignedAmount, Unit } from "effect-cycles/protocol/Amount"
 import { Balance } from "effect-cycles/protocol/Balance"
+import { Caps } from "effect-cycles/protocol/Caps"
+import { ErrorResponse } from "effect-cycles/protocol/ErrorResponse"
 import { JsonObject, Metrics } from "effect-cycles/protocol/Metrics"
+import * as Context from "effect/Context"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
+import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { asSpecified, errorsOf, named, withParametersOf } from "./internal/contract.ts"
 import * as Wire from "./internal/wire.ts"
+import { BadParameters } from "./RuntimeApi.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // query strings
@@ -342,3 +357,320 @@ export const Limits = Schema.Struct({
  * @since 0.1.0
  */
 export interface Limits extends Schema.Schema.Type<typeof Limits> {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// changes
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The limits a budget is to have, in place of all it had. A limit that stays the same goes on counting; one whose window changes
+ * begins anew.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const LimitsChange = Schema.Struct({
+  limits: Schema.Array(Schema.Struct({
+    id: Schema.String,
+    window: Window,
+    amount: Amount,
+    rollover: Schema.optionalKey(Amount)
+  })),
+  reason: Schema.optionalKey(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitsChange extends Schema.Schema.Type<typeof LimitsChange> {}
+
+/**
+ * Why a budget is closed.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Closing = Schema.Struct({ reason: Schema.optionalKey(Schema.String) })
+
+/**
+ * A budget that was closed, and what it stood at.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ClosedBudget = Schema.Struct({
+  scope: Schema.String,
+  unit: Unit,
+  status: Schema.Literals(["ACTIVE", "FROZEN", "CLOSED"]),
+  balance: Balance
+}).annotate({ identifier: "ClosedBudget" })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClosedBudget extends Schema.Schema.Type<typeof ClosedBudget> {}
+
+/**
+ * How long the old key of a rotation lives on beside the new one, in milliseconds; it is revoked at once when not given.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Rotation = Schema.Struct({ overlapMs: Schema.optionalKey(Schema.Natural) }).pipe(
+  Schema.encodeKeys({ overlapMs: "overlap_ms" })
+)
+
+/**
+ * The key that takes another's place. The secret is shown this once.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RotatedKey = Schema.Struct({
+  id: Schema.String,
+  secret: Schema.String,
+  prefix: Schema.String,
+  tenant: Schema.String,
+  name: Schema.String,
+  permissions: Schema.Array(Schema.String),
+  scopeFilter: Schema.Array(Schema.String),
+  createdAtMs: Wire.InstantText,
+  expiresAtMs: Wire.InstantText
+}).pipe(Schema.encodeKeys({
+  ...toTenantId,
+  id: "key_id",
+  secret: "key_secret",
+  prefix: "key_prefix",
+  scopeFilter: "scope_filter",
+  createdAtMs: "created_at",
+  expiresAtMs: "expires_at"
+})).annotate({ identifier: "RotatedKey" })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface RotatedKey extends Schema.Schema.Type<typeof RotatedKey> {}
+
+/** Numbers in requests are whole, so shares are in millionths, which is as fine as they are. */
+const BelowPpm = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })).pipe(
+  Schema.decodeTo(
+    Schema.Finite,
+    SchemaTransformation.transform({
+      decode: (ppm) => ppm / 1_000_000,
+      encode: (share) => Math.round(share * 1_000_000)
+    })
+  )
+)
+
+const StateCaps = Schema.Struct({ belowShare: BelowPpm, caps: Caps }).pipe(
+  Schema.encodeKeys({ belowShare: "below_ppm" })
+)
+
+/**
+ * Limits of a policy that the specification has no word for. What is not given stays; `null` takes it away.
+ *
+ * - `stateCaps`: caps while a budget of the path has less than a share of its allocation left; on the wire `below_ppm`, in
+ *   millionths: 200000 is a fifth
+ * - `maxSteps`: how many holds a run may take
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PolicyExtras = Schema.Struct({
+  stateCaps: Schema.optionalKey(Schema.NullOr(Schema.Array(
+    StateCaps
+  ))),
+  maxSteps: Schema.optionalKey(Schema.NullOr(Schema.Int))
+}).pipe(Schema.encodeKeys({ stateCaps: "state_caps", maxSteps: "max_steps" }))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyExtras extends Schema.Schema.Type<typeof PolicyExtras> {}
+
+/**
+ * A policy by name, with what the specification has no word for.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PolicyState = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  scopePattern: Schema.String,
+  status: Schema.Literals(["ACTIVE", "DISABLED"]),
+  stateCaps: Schema.Array(
+    StateCaps
+  ),
+  maxSteps: Schema.optionalKey(Schema.Int)
+}).pipe(Schema.encodeKeys({
+  id: "policy_id",
+  scopePattern: "scope_pattern",
+  stateCaps: "state_caps",
+  maxSteps: "max_steps"
+})).annotate({ identifier: "PolicyState" })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyState extends Schema.Schema.Type<typeof PolicyState> {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// who asks
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Who asks, once a key has been checked: an operator, who may name any tenant, or the principal of one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asker {
+  readonly tenant: string | undefined
+  readonly governing: Governing
+}
+
+/**
+ * The {@link Asker} of the request at hand, in handlers behind {@link Authorization}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Caller extends Context.Service<Caller, Asker>()("@effect-cycles/http/HistoryApi/Caller") {}
+
+/**
+ * The key that every operation asks for: the operator's, in `X-Admin-API-Key`, or a tenant's, in `X-Cycles-API-Key`.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Caller }>()(
+  "@effect-cycles/http/HistoryApi/Authorization",
+  {
+    security: {
+      AdminKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Admin-API-Key" }),
+      ApiKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Cycles-API-Key" })
+    }
+  }
+) {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// the contract
+// ---------------------------------------------------------------------------------------------------------------------
+
+const errors = errorsOf(named(ErrorResponse, "ErrorResponse"))
+
+const withParameters = withParametersOf({
+  unit: { type: "string", enum: Unit.literals },
+  from: { type: "string" },
+  to: { type: "string", format: "date-time" },
+  by: { type: "string", enum: ["scope", "agent", "action", "model"], default: "scope" },
+  every: { type: "string", enum: ["hour", "day"], default: "day" },
+  time_zone: { type: "string", default: "UTC" },
+  after: { type: "integer", minimum: 0 },
+  limit: { type: "integer", minimum: 1, maximum: 1_000 }
+})
+
+const { routes } = Wire
+
+/**
+ * What the past is asked.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class HistoryGroup extends HttpApiGroup.make("history", { topLevel: true }).add(
+  HttpApiEndpoint.get("explain", routes.explain.path, {
+    query: ExplainParameters,
+    success: Explanation,
+    error: errors(400, 401, 403, 404, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.get("entries", routes.entries.path, {
+    query: EntriesParameters,
+    success: EntriesPage,
+    error: errors(400, 401, 403, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.get("spend", routes.spend.path, {
+    query: SpendParameters,
+    success: Spending,
+    error: errors(400, 401, 403, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.get("verify", routes.verify.path, {
+    query: VerifyParameters,
+    success: Verification,
+    error: errors(400, 401, 403, 429, 500, 503)
+  }),
+  HttpApiEndpoint.get("limits", routes.limits.path, {
+    query: LimitsParameters,
+    success: Limits,
+    error: errors(400, 401, 403, 404, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters)
+).middleware(BadParameters).middleware(Authorization) {}
+
+/**
+ * What can be governed beyond the specification, under `/v1/admin/control`: the limits of a budget, closing one, rotating a key,
+ * deleting a policy, and the limits of a policy that the specification has no word for.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class ControlGroup extends HttpApiGroup.make("control", { topLevel: true }).add(
+  HttpApiEndpoint.put("setLimits", routes.setLimits.path, {
+    query: LimitsParameters,
+    payload: named(LimitsChange, "LimitsChange"),
+    success: Limits,
+    error: errors(400, 401, 403, 404, 409, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.post("closeBudget", routes.closeBudget.path, {
+    query: LimitsParameters,
+    payload: named(Closing, "BudgetClosing"),
+    success: ClosedBudget,
+    error: errors(400, 401, 403, 404, 409, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.post("rotateApiKey", routes.rotateApiKey.path, {
+    params: { key_id: Schema.String },
+    query: VerifyParameters,
+    payload: named(Rotation, "KeyRotation"),
+    success: RotatedKey,
+    error: errors(400, 401, 403, 404, 409, 429, 500, 503)
+  }),
+  HttpApiEndpoint.get("policyState", routes.policyState.path, {
+    params: { policy_id: Schema.String },
+    query: VerifyParameters,
+    success: PolicyState,
+    error: errors(400, 401, 403, 404, 429, 500, 503)
+  }),
+  HttpApiEndpoint.patch("extendPolicy", routes.extendPolicy.path, {
+    params: { policy_id: Schema.String },
+    query: VerifyParameters,
+    payload: named(PolicyExtras, "PolicyExtras"),
+    success: PolicyState,
+    error: errors(400, 401, 403, 404, 409, 429, 500, 503)
+  }),
+  HttpApiEndpoint.delete("deletePolicy", routes.deletePolicy.path, {
+    params: { policy_id: Schema.String },
+    query: VerifyParameters,
+    success: PolicyState,
+    error: errors(400, 401, 403, 404, 409, 429, 500, 503)
+  })
+).middleware(BadParameters).middleware(Authorization) {}
+
+/**
+ * Our own operations.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class HistoryApi extends HttpApi.make("cycles-history").add(HistoryGroup, ControlGroup).annotateMerge(
+  OpenApi.annotations({
+    title: "effect-cycles: history and control",
+    version: "0.1.0",
+    description: "What a ledger remembers, and what can be governed beyond the specification of Cycles.",
+    transform: asSpecified
+  })
+) {}
