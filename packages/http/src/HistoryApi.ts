@@ -46,7 +46,7 @@ import { BadParameters } from "./RuntimeApi.ts"
 // ---------------------------------------------------------------------------------------------------------------------
 
 const wholeFrom = (minimum: number, maximum: number) =>
-  Wire.WholeText.pipe(
+  Wire.wholeNumber.pipe(
     Schema.decodeTo(
       Schema.Int.check(Schema.isBetween({ minimum, maximum })),
       SchemaTransformation.transform({ decode: Number, encode: String })

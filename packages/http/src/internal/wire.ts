@@ -43,9 +43,9 @@ export const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(val
     })
   )
 
-export const WholeText = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
+export const wholeNumber = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
 
-const LimitText = WholeText.pipe(
+const LimitText = wholeNumber.pipe(
   Schema.decodeTo(Limit, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 
