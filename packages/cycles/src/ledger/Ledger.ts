@@ -400,7 +400,7 @@ export const make = Effect.fnUntraced(
     const causeFor = (tenant: string, page?: Parameters<typeof invalidPage>[0]): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
         const refusal = invalidTenant(tenant) ?? invalidPage(page)
-        const cause: Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
+        const cause: Cause = { tenant, actor: "operator", actorType: "admin", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
 
