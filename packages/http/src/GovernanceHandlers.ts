@@ -159,7 +159,12 @@ const accessOf = (governance: Operations, options: Options) => {
   return { operator, principal, either, as }
 }
 
-const access = (options: Options): Layer.Layer<AdminKey | EitherKey | TenantKey, never, Governance> =>
+/**
+ * Who asks, for the routes of other contracts that let the same ones in.
+ *
+ * @internal
+ */
+export const access = (options: Options): Layer.Layer<AdminKey | EitherKey | TenantKey, never, Governance> =>
   Layer.unwrap(Effect.map(Governance, (governance) => {
     const { as, either, operator, principal } = accessOf(governance, options)
     return Layer.mergeAll(

@@ -21,22 +21,19 @@
  *
  * @since 0.1.0
  */
-import type { Governing } from "effect-cycles/ledger/Governance"
 import { Action } from "effect-cycles/protocol/Action"
 import { Amount, Int64, SignedAmount, Unit } from "effect-cycles/protocol/Amount"
 import { Balance } from "effect-cycles/protocol/Balance"
 import { Caps } from "effect-cycles/protocol/Caps"
 import { ErrorResponse } from "effect-cycles/protocol/ErrorResponse"
 import { JsonObject, Metrics } from "effect-cycles/protocol/Metrics"
-import * as Context from "effect/Context"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
-import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { EitherKey } from "./governance/Access.ts"
 import { asSpecified, errorsOf, named, withParametersOf } from "./internal/contract.ts"
 import * as Wire from "./internal/wire.ts"
 import { BadParameters } from "./RuntimeApi.ts"
@@ -521,45 +518,6 @@ export const PolicyState = Schema.Struct({
 export interface PolicyState extends Schema.Schema.Type<typeof PolicyState> {}
 
 // ---------------------------------------------------------------------------------------------------------------------
-// who asks
-// ---------------------------------------------------------------------------------------------------------------------
-
-/**
- * Who asks, once a key has been checked: an operator, who may name any tenant, or the principal of one.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Asker {
-  readonly tenant: string | undefined
-  readonly governing: Governing
-}
-
-/**
- * The {@link Asker} of the request at hand, in handlers behind {@link Authorization}.
- *
- * @category services
- * @since 0.1.0
- */
-export class Caller extends Context.Service<Caller, Asker>()("@effect-cycles/http/HistoryApi/Caller") {}
-
-/**
- * The key that every operation asks for: the operator's, in `X-Admin-API-Key`, or a tenant's, in `X-Cycles-API-Key`.
- *
- * @category middleware
- * @since 0.1.0
- */
-export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Caller }>()(
-  "@effect-cycles/http/HistoryApi/Authorization",
-  {
-    security: {
-      AdminKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Admin-API-Key" }),
-      ApiKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Cycles-API-Key" })
-    }
-  }
-) {}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // the contract
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -610,7 +568,7 @@ export class HistoryGroup extends HttpApiGroup.make("history", { topLevel: true 
     success: Limits,
     error: errors(400, 401, 403, 404, 429, 500, 503)
   }).annotate(OpenApi.Transform, withParameters)
-).middleware(BadParameters).middleware(Authorization) {}
+).middleware(BadParameters).middleware(EitherKey) {}
 
 /**
  * What can be governed beyond the specification, under `/v1/admin/control`: the limits of a budget, closing one, rotating a key,
@@ -658,7 +616,7 @@ export class ControlGroup extends HttpApiGroup.make("control", { topLevel: true 
     success: PolicyState,
     error: errors(400, 401, 403, 404, 409, 429, 500, 503)
   })
-).middleware(BadParameters).middleware(Authorization) {}
+).middleware(BadParameters).middleware(EitherKey) {}
 
 /**
  * Our own operations.

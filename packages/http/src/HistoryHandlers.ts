@@ -35,50 +35,36 @@
  *
  * @since 0.1.0
  */
-import type { Governing, LimitState as CoreLimit, Operator } from "effect-cycles/ledger/Governance"
-import { Governance } from "effect-cycles/ledger/Governance"
+import type { Governance, Governing, LimitState as CoreLimit } from "effect-cycles/ledger/Governance"
 import type * as History from "effect-cycles/ledger/History"
 import type { Figures, PolicyRow } from "effect-cycles/ledger/Model"
 import { remaining } from "effect-cycles/ledger/Model"
 import type { Unit } from "effect-cycles/protocol/Amount"
 import * as Amount from "effect-cycles/protocol/Amount"
-import type { CyclesError, Trouble } from "effect-cycles/protocol/CyclesError"
-import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
+import type { CyclesError } from "effect-cycles/protocol/CyclesError"
+import { NotFound } from "effect-cycles/protocol/CyclesError"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { Caller } from "./governance/Access.ts"
+import * as GovernanceHandlers from "./GovernanceHandlers.ts"
 import * as Api from "./HistoryApi.ts"
-import {
-  answer,
-  badParameters,
-  bodyOf,
-  correlation,
-  Malformed,
-  MAX_REQUEST_BYTES,
-  refuse
-} from "./internal/answering.ts"
+import { answer, badParameters, bodyOf, correlation, Malformed, MAX_REQUEST_BYTES } from "./internal/answering.ts"
 
 /**
- * What the handlers need to know.
- *
- * - `authenticateAdmin`: whom the admin key stands for. Compare it in constant time; fails with `Unauthorized` for any other
- * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
+ * What the handlers need to know: whom keys stand for, as those of the governance plane do.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
-  readonly authenticateAdmin: (key: Redacted.Redacted<string>) => Effect.Effect<Operator, Trouble>
-  readonly maxRequestBytes?: number | undefined
-}
+export interface Options extends Omit<GovernanceHandlers.Options, "openapiPath"> {}
 
 /**
- * The routes of our own operations, on the router around them.
+ * The routes of our own operations, on the router around them, over the governance around them. They can share the router with those
+ * of both planes.
  *
  * @category layers
  * @since 0.1.0
@@ -86,7 +72,7 @@ export interface Options {
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | Governance> =>
   HttpApiBuilder.layer(Api.HistoryApi).pipe(
     Layer.provide([history, control(options)]),
-    Layer.provide([authorization(options), badParameters]),
+    Layer.provide([GovernanceHandlers.access(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
@@ -95,60 +81,16 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
 // who asks
 // ---------------------------------------------------------------------------------------------------------------------
 
-const isHeaderValue = /^[\x21-\x7e]+$/
-
-const authorization = (options: Options): Layer.Layer<Api.Authorization, never, Governance> =>
-  Layer.effect(
-    Api.Authorization,
-    Effect.map(Governance, (governance) => {
-      const askerOf = (
-        adminKey: string,
-        apiKey: string
-      ): Effect.Effect<Api.Asker, CyclesError> => {
-        if (adminKey !== "") {
-          return Effect.map(options.authenticateAdmin(Redacted.make(adminKey)), (operator) => ({
-            tenant: undefined,
-            governing: governance.asOperator(operator)
-          }))
-        }
-        return apiKey === ""
-          ? Effect.fail(
-            new Unauthorized({ reason: "The headers X-Admin-API-Key and X-Cycles-API-Key are missing; one is needed" })
-          )
-          : Effect.map(governance.authenticate(Redacted.make(apiKey)), (principal) => ({
-            tenant: principal.tenant,
-            governing: governance.as(principal)
-          }))
-      }
-      const asking = <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Api.Caller>) =>
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
-          Effect.matchEffect(askerOf(headers["x-admin-api-key"] ?? "", headers["x-cycles-api-key"] ?? ""), {
-            onFailure: (error) =>
-              refuse(error),
-            onSuccess: (asker) =>
-              Effect.map(
-                Effect.provideService(handler, Api.Caller, asker),
-                (response) =>
-                  asker.tenant !== undefined && isHeaderValue.test(asker.tenant)
-                    ? HttpServerResponse.setHeader(response, "x-cycles-tenant", asker.tenant)
-                    : response
-              )
-          }))
-      // The first of the two sees both headers, so the second is never asked.
-      return Api.Authorization.of({ AdminKeyAuth: asking, ApiKeyAuth: asking })
-    })
-  )
-
 /** Does something in the name of who asks, about the tenant they name, or else their own. */
 const about = <A, E>(
   query: { readonly tenant?: string | undefined },
   then: (governing: Governing, tenant: string) => Effect.Effect<A, E>
-): Effect.Effect<A, E | Malformed, Api.Caller> =>
-  Effect.flatMap(Api.Caller, ({ governing, tenant: own }): Effect.Effect<A, E | Malformed> => {
-    const tenant = query.tenant ?? own
+): Effect.Effect<A, E | Malformed, Caller> =>
+  Effect.flatMap(Caller, (caller): Effect.Effect<A, E | Malformed> => {
+    const tenant = query.tenant ?? (caller._tag === "principal" ? caller.principal.tenant : undefined)
     return tenant === undefined
       ? Effect.fail(new Malformed({ field: "tenant_id", reason: "it must be given with the admin key" }))
-      : then(governing, tenant)
+      : then(caller.governing, tenant)
   })
 
 // ---------------------------------------------------------------------------------------------------------------------

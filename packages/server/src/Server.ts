@@ -25,7 +25,11 @@
  *
  * @since 0.1.0
  */
+import { GovernanceApi } from "@effect-cycles/http/GovernanceApi"
+import * as GovernanceHandlers from "@effect-cycles/http/GovernanceHandlers"
 import * as Handlers from "@effect-cycles/http/Handlers"
+import { HistoryApi } from "@effect-cycles/http/HistoryApi"
+import * as HistoryHandlers from "@effect-cycles/http/HistoryHandlers"
 import { RuntimeApi } from "@effect-cycles/http/RuntimeApi"
 import * as WireJson from "@effect-cycles/http/WireJson"
 import { Governance } from "effect-cycles/ledger/Governance"
@@ -157,6 +161,8 @@ const share = (options: Options, isDraining: () => boolean) =>
 
 const operations = (): ReadonlyArray<Operations.Named> => [
   ...Operations.namesOf(RuntimeApi),
+  ...Operations.namesOf(GovernanceApi),
+  ...Operations.namesOf(HistoryApi),
   ["GET", "/health/*", "health"],
   ["GET", "/actuator/*", "health"],
   ["GET", "/metrics", "metrics"],
@@ -191,8 +197,18 @@ const metricsText = (metrics: Metrics.Operations) =>
     )
   )
 
-const planes = (options: Options, { authentication }: Shared) =>
-  Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes: options.maxRequestBytes })
+const planes = (options: Options, { authentication }: Shared) => {
+  const governing = {
+    authenticateAdmin: authentication.operator,
+    authenticate: authentication.principal,
+    maxRequestBytes: options.maxRequestBytes
+  }
+  return Layer.mergeAll(
+    Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes: options.maxRequestBytes }),
+    GovernanceHandlers.layer(governing),
+    HistoryHandlers.layer(governing)
+  )
+}
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({

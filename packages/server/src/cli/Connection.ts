@@ -219,7 +219,7 @@ export const open = Effect.fnUntraced(
     const http = yield* inProcess(resolved)
     return {
       place: `the ${settings.store} store`,
-      url: `http://127.0.0.1:${Server.DEFAULT_PORT}`,
+      url: `http://127.0.0.1:${Server.defaults.port}`,
       isOperator: "x-admin-api-key" in headers,
       call: callOver(http, "http://localhost", headers)
     }

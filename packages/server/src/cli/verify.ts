@@ -18,7 +18,9 @@ export const verify = command(
     const answer = yield* call({ method: "GET", path: "/v1/admin/history/verify", query: { tenant_id } })
     const { budgets, entries, flaws, holds, tenant: name } = yield* read(Verification)(answer)
     yield* Output.print(answer, (paint) =>
-      holds
+      holds && budgets === 0 && entries === 0
+        ? `There is nothing to verify: ${name} has no entries and no budgets. See cycles tenant list`
+        : holds
         ? `${paint("green", "It holds")}: ${entries} entries of ${name} add up to its ${budgets} budgets`
         : `${paint("red", "It does not hold")}: of ${name}\n${
           flaws.map((flaw) => `  ${Output.plain(flaw)}`).join("\n")
