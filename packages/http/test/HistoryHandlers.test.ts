@@ -1,8 +1,9 @@
-import { HistoryHandlers, WireJson } from "@effect-cycles/http"
+import { HistoryClient, HistoryHandlers, WireJson } from "@effect-cycles/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Amount, CyclesError, Governance, Ledger, LedgerStoreMemory } from "effect-cycles"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -70,9 +71,15 @@ const world = Effect.gen(function*() {
     authority.reserve({ ...ask, idempotencyKey: IdempotencyKey.make("2"), estimate: Amount.tokens(90) })
   )
   const { key, secret } = yield* operator.createApiKey("acme", { name: "bot", scopeFilter: ["agent:bot"] })
+  const fetch: typeof globalThis.fetch = (input, init) => handler(new Request(input, init))
+  const client = HistoryClient.make({ baseUrl: "http://localhost", adminKey: Redacted.make("admin"), retries: 0 }).pipe(
+    Effect.provide(FetchHttpClient.layer),
+    Effect.provideService(FetchHttpClient.Fetch, fetch)
+  )
   return {
     operator,
     key,
+    client: yield* client,
     admin: (method: string, path: string, query?: Record<string, string>, body?: unknown) =>
       send({ "X-Admin-API-Key": "admin" }, method, path, query, body),
     tenant: (method: string, path: string, query?: Record<string, string>, body?: unknown) =>
@@ -268,5 +275,42 @@ describe("control over HTTP", () => {
       assert.strictEqual((yield* admin("DELETE", path, TENANT)).status, 200)
       const gone = yield* admin("GET", path, TENANT)
       assert.deepStrictEqual([gone.status, gone.body["error"]], [404, "NOT_FOUND"])
+    }).pipe(Effect.scoped))
+})
+
+describe("the client", () => {
+  it.live("reads what the handlers write", () =>
+    Effect.gen(function*() {
+      const { client, key, operator } = yield* world
+      const tenant = "acme"
+      const at = { tenant, scope: BOT, unit: "TOKENS" } as const
+      const { balance, denial, lines } = yield* client.explain(at)
+      const expected = yield* operator.explain("acme", { scope: BOT, unit: "TOKENS" })
+      assert.deepStrictEqual(balance, expected.balance)
+      assert.strictEqual(denial?.text, expected.denial?.text)
+      assert.deepStrictEqual(lines.map(({ text }) => text), expected.lines.map(({ text }) => text))
+      assert.deepStrictEqual(lines.map(({ atMs }) => atMs), expected.lines.map(({ atMs }) => atMs))
+      const { entries } = yield* client.entries({ tenant, after: 2 })
+      assert.strictEqual(entries[0]?.changes[0]?.after.remaining, MAX - 40n)
+      const { rows } = yield* client.spend({ tenant, unit: "TOKENS", fromMs: 0, toMs: 4_102_444_800_000, by: "agent" })
+      assert.deepStrictEqual(rows.map(({ amount, value }) => [value, amount.amount]), [["bot", 40n]])
+      assert.isTrue((yield* client.verify({ tenant })).holds)
+
+      const daily = {
+        id: "daily",
+        window: { _tag: "calendar", every: "day", timeZone: "Europe/Berlin" },
+        amount: Amount.tokens(5)
+      } as const
+      yield* client.setLimits(at, { limits: [daily] })
+      assert.deepInclude((yield* client.limits(at)).limits[0], daily)
+      const { id } = yield* operator.createPolicy("acme", { name: "careful", scopePattern: `${ACME}/*` })
+      const extras = { maxSteps: 3, stateCaps: [{ belowShare: 0.125, caps: { maxTokens: 10 } }] }
+      assert.deepInclude(yield* client.extendPolicy(id, { tenant }, extras), extras)
+      assert.deepInclude(yield* client.policyState(id, { tenant }), extras)
+      yield* client.deletePolicy(id, { tenant })
+      assert.strictEqual((yield* Effect.flip(client.policyState(id, { tenant })))._tag, "NotFound")
+      assert.notStrictEqual((yield* client.rotateApiKey(key.id, { tenant }, { overlapMs: 1_000 })).id, key.id)
+      assert.strictEqual((yield* client.closeBudget(at)).status, "CLOSED")
+      assert.strictEqual((yield* Effect.flip(client.verify({})))._tag, "InvalidRequest")
     }).pipe(Effect.scoped))
 })
