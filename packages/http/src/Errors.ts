@@ -274,6 +274,8 @@ const governedOf = (operation: string, error: CyclesError): { readonly code?: st
         ? { code: "TENANT_NOT_FOUND", status: 400 }
         : tenantsThemselves.has(operation)
         ? { code: "TENANT_NOT_FOUND" }
+        : operation === "getEvent"
+        ? { code: "EVENT_NOT_FOUND" }
         : {}
     case "BudgetNotFound":
       return { code: "BUDGET_NOT_FOUND" }

@@ -22,6 +22,10 @@
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"
+import { ActionKindsGroup } from "./governance/ActionKinds.ts"
+import { AuditGroup } from "./governance/Audit.ts"
+import { EventsGroup, TenantEventsGroup } from "./governance/Events.ts"
+import { OverviewGroup } from "./governance/Overview.ts"
 import { TenantsGroup } from "./governance/Tenants.ts"
 import { asSpecified } from "./internal/contract.ts"
 
@@ -31,7 +35,14 @@ import { asSpecified } from "./internal/contract.ts"
  * @category contract
  * @since 0.1.0
  */
-export class GovernanceApi extends HttpApi.make("cycles-governance").add(TenantsGroup).annotateMerge(
+export class GovernanceApi extends HttpApi.make("cycles-governance").add(
+  TenantsGroup,
+  EventsGroup,
+  TenantEventsGroup,
+  AuditGroup,
+  OverviewGroup,
+  ActionKindsGroup
+).annotateMerge(
   OpenApi.annotations({
     title: "Complete Budget Governance Admin API",
     version: "0.1.25",

@@ -80,6 +80,10 @@ import type { Governor } from "./governance/Access.ts"
 import { AdminKey, Caller, EitherKey, TenantKey } from "./governance/Access.ts"
 import { GovernanceApi } from "./GovernanceApi.ts"
 import { badParameters, correlation, MAX_REQUEST_BYTES, refuse } from "./internal/answering.ts"
+import { actionKinds } from "./internal/governing/actionKinds.ts"
+import { audit } from "./internal/governing/audit.ts"
+import { events, tenantEvents } from "./internal/governing/events.ts"
+import { overview } from "./internal/governing/overview.ts"
 import { tenants } from "./internal/governing/tenants.ts"
 
 /**
@@ -115,7 +119,7 @@ export interface Options {
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | Governance> => {
   const limits = { maxRequestBytes: options.maxRequestBytes ?? MAX_REQUEST_BYTES }
   return HttpApiBuilder.layer(GovernanceApi, { openapiPath: options.openapiPath }).pipe(
-    Layer.provide([tenants(limits)]),
+    Layer.provide([tenants(limits), events, tenantEvents, audit, overview, actionKinds]),
     Layer.provide([access(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
