@@ -222,7 +222,7 @@ const wireInteger = (n: bigint | undefined): number | bigint | undefined =>
   n === undefined || n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER) ? n : Number(n)
 
 /**
- * The answer an error is sent as. Absent fields are left out.
+ * The answer an error is sent as. Absent fields are left out; a 429 without a time says one second.
  *
  * @category conversions
  * @since 0.1.0
@@ -341,8 +341,11 @@ export const fromGovernanceResponse = (answer: Answer): CyclesError => {
     : anyErrorFor("reservation", answer.status, code, context, details)
 }
 
+// A 429 always says when to come back (section ERROR SEMANTICS), also where whoever refused did not.
+const RETRY_AFTER_MS = 1_000
+
 const throttle = (error: CyclesError, nowMs: number | undefined): ErrorAnswer["headers"] => {
-  const retryAfterMs = error.retryAfterMs
+  const retryAfterMs = error.retryAfterMs ?? (error._tag === "RateLimited" ? RETRY_AFTER_MS : undefined)
   const isThrottled = error._tag === "RateLimited" || error._tag === "AuthorityUnavailable"
   if (!isThrottled || retryAfterMs === undefined) return {}
   const headers: Record<string, string> = { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) }

@@ -23,9 +23,13 @@
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"
 import { ActionKindsGroup } from "./governance/ActionKinds.ts"
+import { ApiKeysGroup } from "./governance/ApiKeys.ts"
 import { AuditGroup } from "./governance/Audit.ts"
+import { AuthGroup } from "./governance/Auth.ts"
+import { BalancesGroup, BudgetsGroup } from "./governance/Budgets.ts"
 import { EventsGroup, TenantEventsGroup } from "./governance/Events.ts"
 import { OverviewGroup } from "./governance/Overview.ts"
+import { PoliciesGroup } from "./governance/Policies.ts"
 import { TenantsGroup } from "./governance/Tenants.ts"
 import { asSpecified } from "./internal/contract.ts"
 
@@ -41,12 +45,32 @@ export class GovernanceApi extends HttpApi.make("cycles-governance").add(
   TenantEventsGroup,
   AuditGroup,
   OverviewGroup,
-  ActionKindsGroup
+  ActionKindsGroup,
+  ApiKeysGroup,
+  BudgetsGroup,
+  PoliciesGroup,
+  AuthGroup
 ).annotateMerge(
   OpenApi.annotations({
     title: "Complete Budget Governance Admin API",
     version: "0.1.25",
     description: "The governance plane of the Cycles protocol: tenants, API keys, budgets, policies.",
+    transform: asSpecified
+  })
+) {}
+
+/**
+ * The governance plane's `GET /v1/balances`. It is apart since the runtime plane has another on the same path: a router takes one of
+ * them.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class GovernanceBalancesApi extends HttpApi.make("cycles-governance-balances").add(BalancesGroup).annotateMerge(
+  OpenApi.annotations({
+    title: "Complete Budget Governance Admin API",
+    version: "0.1.25",
+    description: "The balances of a tenant as the governance plane of the Cycles protocol shows them.",
     transform: asSpecified
   })
 ) {}
