@@ -197,18 +197,24 @@ const metricsText = (metrics: Metrics.Operations) =>
     )
   )
 
-const planes = (options: Options, { authentication }: Shared) => {
-  const governing = {
-    authenticateAdmin: authentication.operator,
-    authenticate: authentication.principal,
-    maxRequestBytes: options.maxRequestBytes
-  }
-  return Layer.mergeAll(
-    Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes: options.maxRequestBytes }),
-    GovernanceHandlers.layer(governing),
-    HistoryHandlers.layer(governing)
-  )
-}
+const planes = (options: Options, { authentication }: Shared) =>
+  Layer.unwrap(Effect.map(Governance, ({ asOperator }) => {
+    const { maxRequestBytes } = options
+    const governing = {
+      authenticateAdmin: authentication.operator,
+      authenticate: authentication.principal,
+      maxRequestBytes
+    }
+    return Layer.mergeAll(
+      Handlers.layer({
+        authenticate: authentication.runtime,
+        authenticateAdmin: (key) => Effect.map(authentication.operator(key), asOperator),
+        maxRequestBytes
+      }),
+      GovernanceHandlers.layer(governing),
+      HistoryHandlers.layer(governing)
+    )
+  }))
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({

@@ -1016,7 +1016,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           ["createBudget", undefined],
           ["fundBudget", undefined],
           ["fundBudget", "IDEMPOTENCY_MISMATCH"],
-          ["createBudget", "INVALID_REQUEST"],
+          ["createBudget", "DUPLICATE_RESOURCE"],
           ["createBudget", "INVALID_REQUEST"],
           ["freezeBudget", undefined],
           ["createApiKey", undefined],
@@ -1061,7 +1061,8 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ resourceId: key.id }, [4]],
           [{ actor: "other" }, [3]],
           [{ actor: key.id }, [6, 7]],
-          [{ errorCodes: ["INVALID_REQUEST"] }, [5, 7]],
+          [{ errorCodes: ["INVALID_REQUEST", "DUPLICATE_RESOURCE"] }, [5, 7]],
+          [{ errorCodes: ["INVALID_REQUEST"] }, [7]],
           [{ errorCodes: ["BUDGET_CLOSED"] }, []],
           [{ errorCodes: [] }, []],
           [{ fromMs: 1_000 }, [3, 4, 5, 6, 7]],
@@ -1070,7 +1071,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ traceId: "a".repeat(32) }, [3]],
           [{ traceId: "b".repeat(32) }, []],
           [{ requestId: "r-1" }, [3]],
-          [{ operations: ["createBudget"], actor: "ops", errorCodes: ["INVALID_REQUEST"] }, [5]]
+          [{ operations: ["createBudget"], actor: "ops", errorCodes: ["DUPLICATE_RESOURCE"] }, [5]]
         ]
         const numbers = Effect.map((acts: ReadonlyArray<{ readonly number: number }>) => acts.map((act) => act.number))
         for (const [query, expected] of cases) {
@@ -1349,7 +1350,7 @@ export const suite = (name: string, store: StoreLayer): void => {
         yield* failure(operator.freezeBudget("beta", { scope: "tenant:beta", unit: "TOKENS" }))
         const all = [
           "beta 2 freezeBudget BUDGET_NOT_FOUND",
-          "acme 4 createBudget INVALID_REQUEST",
+          "acme 4 createBudget DUPLICATE_RESOURCE",
           "acme 3 createApiKey",
           "beta 1 createTenant",
           "acme 2 createBudget",
@@ -1371,13 +1372,13 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ operations: ["createBudget", "createTenant"] }, some(1, 3, 4, 5)],
           [{ status: 201 }, some(2, 3, 4, 5)],
           [{ statusMin: 300 }, some(0, 1)],
-          [{ statusMin: 400, statusMax: 403 }, some(1)],
+          [{ statusMin: 405, statusMax: 409 }, some(1)],
           [{ resourceTypes: ["api_key"] }, some(2)],
           [{ resourceTypes: ["api_key", "tenant"] }, some(2, 3, 5)],
           [{ resourceId: key.id }, some(2)],
           [{ errorCodes: ["BUDGET_NOT_FOUND"] }, some(0)],
           [{ errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1, 2, 3, 4, 5)],
-          [{ errorCodes: ["BUDGET_NOT_FOUND", "INVALID_REQUEST"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1)],
+          [{ errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1)],
           [{ fromMs: 1_000, toMs: 2_000 }, some(2, 3)],
           [{ search: "FREEZE" }, some(0)],
           [{ search: "log_beta.1" }, some(3)],
@@ -1385,7 +1386,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ traceId: "a".repeat(32) }, some(1)],
           [{ requestId: "r-1" }, some(1)],
           [{ sortBy: "operation", sortDir: "asc" }, some(2, 4, 1, 5, 3, 0)],
-          [{ sortBy: "status" }, some(0, 1, 2, 3, 4, 5)],
+          [{ sortBy: "status" }, some(1, 0, 2, 3, 4, 5)],
           [{ sortBy: "key_id" }, some(1, 0, 2, 3, 4, 5)],
           [{ sortBy: "tenant_id" }, some(0, 3, 1, 2, 4, 5)],
           [{ sortBy: "resource_type", sortDir: "asc", tenant: "acme" }, some(2, 4, 1, 5)]

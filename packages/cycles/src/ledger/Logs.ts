@@ -108,6 +108,7 @@ const statuses: { readonly [code: string]: number } = {
   FORBIDDEN: 403,
   NOT_FOUND: 404,
   BUDGET_NOT_FOUND: 404,
+  INSUFFICIENT_PERMISSIONS: 403,
   TENANT_NOT_FOUND: 404,
   RESERVATION_EXPIRED: 410,
   LIMIT_EXCEEDED: 429,
@@ -122,8 +123,13 @@ const creating = new Set(["createTenant", "createApiKey", "createBudget", "creat
  * @category getters
  * @since 0.1.0
  */
-export const statusOf = ({ errorCode, operation }: Pick<Act, "operation" | "errorCode">): number =>
-  errorCode === undefined ? creating.has(operation) ? 201 : 200 : statuses[errorCode] ?? 409
+export const statusOf = ({ errorCode, operation }: Pick<Act, "operation" | "errorCode">): number => {
+  if (errorCode === undefined) return creating.has(operation) ? 201 : 200
+  // A tenant that is none is a flaw of what is made for it; and of updating one, that it is closed.
+  if (errorCode === "TENANT_NOT_FOUND" && creating.has(operation)) return 400
+  if (errorCode === "TENANT_CLOSED" && operation === "updateTenant") return 400
+  return statuses[errorCode] ?? 409
+}
 
 /**
  * Where a row stands in a page's order.

@@ -68,7 +68,9 @@ export const runWith = (
         if (Exit.isSuccess(exit)) return { code: 0, out, err }
         const error = Cause.squash(exit.cause)
         if (err.length === 0 && error instanceof Error) err.push(error.message)
-        return { code: Runtime.getErrorExitCode(error), out, err }
+        // What was typed wrong exits with 2, as the program has it.
+        const isUsage = typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp"
+        return { code: isUsage ? 2 : Runtime.getErrorExitCode(error), out, err }
       })
     )
   })
