@@ -44,6 +44,8 @@ import * as Layer from "effect/Layer"
 import type * as IpNetwork from "effect/net/IpNetwork"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { defaults } from "./defaults.ts"
 import * as Docs from "./Docs.ts"
 import * as Health from "./Health.ts"
 import * as Authentication from "./internal/Authentication.ts"
@@ -60,6 +62,10 @@ import * as Storage from "./Storage.ts"
  * - `adminKey`: what `X-Admin-API-Key` must be
  * - `host`: the address to listen on; `127.0.0.1` when not given, which only this machine can reach
  * - `port`: the port to listen on; 7878 when not given, a free one when 0
+ *
+ * - `adminPort`: a second port of the same host, for the governance plane; none when not given, a free one when 0
+ * - `governance`: where the governance plane is: on `both` ports, or on the `admin` port only, where the metrics are then too; `both`
+ *   when not given, which is the one port there is where no `adminPort` is given
  *
  * What is let in:
  *
@@ -88,6 +94,8 @@ export interface Options {
   readonly adminKey: Redacted.Redacted<string>
   readonly host?: string | undefined
   readonly port?: number | undefined
+  readonly adminPort?: number | undefined
+  readonly governance?: "both" | "admin" | undefined
   readonly requestsPerSecond?: number | undefined
   readonly authFailuresPerMinute?: number | undefined
   readonly maxRequestBytes?: number | undefined
@@ -104,30 +112,10 @@ export interface Options {
 }
 
 /**
- * What holds where an option is not given.
- *
- * @category configuration
- * @since 0.1.0
- */
-export const defaults = {
-  host: "127.0.0.1",
-  port: 7_878,
-  requestsPerSecond: 5_000,
-  authFailuresPerMinute: 20,
-  maxRequestBytes: 1_024 * 1_024,
-  maxHeaderBytes: 16 * 1_024,
-  maxConnections: 4_096,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 30_000,
-  idleTimeoutMs: 65_000,
-  drainDelayMs: 0,
-  shutdownTimeoutMs: 30_000
-} as const
-
-/**
  * A server that listens.
  *
  * - `url`: where, for example `http://127.0.0.1:7878`
+ * - `adminUrl`: where the second port is, where there is one
  * - `hasCutOff`: whether it ended before all of its requests had, once its scope is closed
  *
  * @category services
@@ -135,6 +123,7 @@ export const defaults = {
  */
 export class Server extends Context.Service<Server, {
   readonly url: string
+  readonly adminUrl?: string | undefined
   readonly hasCutOff: () => boolean
 }>()("@effect-cycles/server/Server") {}
 
@@ -171,8 +160,9 @@ const operations = (): ReadonlyArray<Operations.Named> => [
 ]
 
 /** The contract to read: as a document and as a page. Made when somebody asks. */
-const contract = (document: () => object) =>
+const contract = (documents: () => ReadonlyArray<object>) =>
   Layer.unwrap(Effect.gen(function*() {
+    const document = () => Docs.join(documents())
     const json = yield* Effect.cached(
       Effect.sync(() => HttpServerResponse.text(WireJson.stringify(document()), { contentType: "application/json" }))
     )
@@ -188,6 +178,10 @@ const contract = (document: () => object) =>
     return Layer.mergeAll(HttpRouter.add("GET", "/openapi.json", json), HttpRouter.add("GET", "/docs", page))
   }))
 
+const runtimeDocument = () => OpenApi.fromApi(RuntimeApi)
+
+const governanceDocument = () => OpenApi.fromApi(GovernanceApi)
+
 const metricsText = (metrics: Metrics.Operations) =>
   HttpRouter.add(
     "GET",
@@ -197,24 +191,23 @@ const metricsText = (metrics: Metrics.Operations) =>
     )
   )
 
-const planes = (options: Options, { authentication }: Shared) =>
-  Layer.unwrap(Effect.map(Governance, ({ asOperator }) => {
-    const { maxRequestBytes } = options
-    const governing = {
-      authenticateAdmin: authentication.operator,
-      authenticate: authentication.principal,
+const runtimePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) =>
+  Layer.unwrap(Effect.map(Governance, ({ asOperator }) =>
+    Handlers.layer({
+      authenticate: authentication.runtime,
+      authenticateAdmin: (key) => Effect.map(authentication.operator(key), asOperator),
       maxRequestBytes
-    }
-    return Layer.mergeAll(
-      Handlers.layer({
-        authenticate: authentication.runtime,
-        authenticateAdmin: (key) => Effect.map(authentication.operator(key), asOperator),
-        maxRequestBytes
-      }),
-      GovernanceHandlers.layer(governing),
-      HistoryHandlers.layer(governing)
-    )
-  }))
+    })))
+
+/** Our own operations stand where the governance plane does. */
+const governancePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) => {
+  const options = {
+    authenticateAdmin: authentication.operator,
+    authenticate: authentication.principal,
+    maxRequestBytes
+  }
+  return Layer.merge(GovernanceHandlers.layer(options), HistoryHandlers.layer(options))
+}
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({
@@ -236,7 +229,12 @@ const gate = (options: Options, { isDraining, metrics }: Shared) =>
 export const routes = (
   options: Pick<Options, "adminKey" | "requestsPerSecond" | "maxRequestBytes">
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Ledger | Governance> =>
-  Layer.unwrap(Effect.map(share(options, () => false), (shared) => planes(options, shared)))
+  Layer.unwrap(
+    Effect.map(
+      share(options, () => false),
+      (shared) => Layer.merge(runtimePlane(options, shared), governancePlane(options, shared))
+    )
+  )
 
 /**
  * A server on the ledger around it. Listens when it is built. Its scope ends it: it is not ready any more, then takes no more
@@ -251,40 +249,66 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
     Effect.gen(function*() {
       let isDraining = false
       let hasCutOff = false
+      const { adminPort, governance = "both", host = defaults.host, port = defaults.port } = options
       const shared = yield* share(options, () => isDraining)
-      const app = yield* HttpRouter.toHttpEffect(
-        Layer.mergeAll(
-          planes(options, shared),
-          Health.layer({ store: yield* LedgerStore, isDraining: () => isDraining }),
-          metricsText(shared.metrics),
-          contract(() => OpenApi.fromApi(RuntimeApi))
-        ).pipe(
-          Layer.provideMerge(Handlers.layerRedacted)
+      const pass = gate(options, shared)
+      const health = Health.layer({ store: yield* LedgerStore, isDraining: () => isDraining })
+      const metrics = metricsText(shared.metrics)
+      const runtime = runtimePlane(options, shared)
+      const governing = governancePlane(options, shared)
+
+      const listen = Effect.fnUntraced(function*<E>(
+        routes: Layer.Layer<never, E, HttpRouter.HttpRouter | Governance>,
+        port: number,
+        named: Listener.Options["named"]
+      ) {
+        const app = yield* HttpRouter.toHttpEffect(Layer.provideMerge(routes, Handlers.layerRedacted)).pipe(
+          Effect.provideService(HttpRouter.RouterConfig, Handlers.routerConfig)
         )
-      ).pipe(
-        Effect.provideService(HttpRouter.RouterConfig, Handlers.routerConfig)
-      )
-      const { url } = yield* Listener.listen(gate(options, shared)(app), {
-        host: options.host ?? defaults.host,
-        port: options.port ?? defaults.port,
-        named: ["--port", "CYCLES_PORT"],
-        maxHeaderBytes: options.maxHeaderBytes ?? defaults.maxHeaderBytes,
-        maxConnections: options.maxConnections ?? defaults.maxConnections,
-        headersTimeoutMs: options.headersTimeoutMs ?? defaults.headersTimeoutMs,
-        requestTimeoutMs: options.requestTimeoutMs ?? defaults.requestTimeoutMs,
-        idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
-        beforeEnd: Effect.andThen(
-          Effect.sync(() => {
-            isDraining = true
-          }),
-          Effect.sleep(options.drainDelayMs ?? defaults.drainDelayMs)
-        ),
-        shutdownTimeoutMs: options.shutdownTimeoutMs ?? defaults.shutdownTimeoutMs,
-        onCutOff: () => {
-          hasCutOff = true
-        }
+        return yield* Listener.listen(pass(app), {
+          host,
+          port,
+          named,
+          maxHeaderBytes: options.maxHeaderBytes ?? defaults.maxHeaderBytes,
+          maxConnections: options.maxConnections ?? defaults.maxConnections,
+          headersTimeoutMs: options.headersTimeoutMs ?? defaults.headersTimeoutMs,
+          requestTimeoutMs: options.requestTimeoutMs ?? defaults.requestTimeoutMs,
+          idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
+          shutdownTimeoutMs: options.shutdownTimeoutMs ?? defaults.shutdownTimeoutMs,
+          onCutOff: () => {
+            hasCutOff = true
+          }
+        })
       })
-      return { url, hasCutOff: () => hasCutOff }
+
+      const isApart = adminPort !== undefined && governance === "admin"
+      const ends = yield* Scope.make("parallel")
+      yield* Effect.addFinalizer((exit) => Scope.close(ends, exit))
+      const main = yield* listen(
+        isApart
+          ? Layer.mergeAll(runtime, health, contract(() => [runtimeDocument()]))
+          : Layer.mergeAll(
+            runtime,
+            governing,
+            health,
+            metrics,
+            contract(() => [runtimeDocument(), governanceDocument()])
+          ),
+        port,
+        ["--port", "CYCLES_PORT"]
+      ).pipe(Scope.provide(ends))
+      const admin = adminPort === undefined ? undefined : yield* listen(
+        Layer.mergeAll(governing, health, metrics, contract(() => [governanceDocument()])),
+        adminPort,
+        ["--admin-port", "CYCLES_ADMIN_PORT"]
+      ).pipe(Scope.provide(ends))
+
+      // The last to be added is the first to run: the server says that it is about to end before its ports are closed, both at once.
+      yield* Effect.addFinalizer(() => {
+        isDraining = true
+        return Effect.sleep(options.drainDelayMs ?? defaults.drainDelayMs)
+      })
+      return { url: main.url, adminUrl: admin?.url, hasCutOff: () => hasCutOff }
     })
   )
 

@@ -21,6 +21,14 @@ import { exitCodes } from "./StartupError.ts"
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
 
+/** Names the variable a value came from, where it did not come from a flag. */
+const wordsFor = (error: CliError.CliError): string => {
+  const message = oneLine(error.message)
+  const [, expected, variable] = /SchemaError\((.*) at \["(CYCLES_\w+)"\]\)/.exec(message) ?? []
+  if (variable !== undefined) return `The variable ${variable} is not right: ${expected}`
+  return error._tag === "InvalidValue" && error.expected.startsWith("--") ? error.expected : message
+}
+
 /** What was typed wrong is told in a line, and help only to those who ask for it. */
 const presenter: CliOutput.Presenter = {
   present: (event) =>
@@ -29,7 +37,7 @@ const presenter: CliOutput.Presenter = {
         event.errors,
         (error: CliError.CliError) =>
           Console.error(
-            `${event.commandPath.join(" ")}: ${oneLine(error.message)}. See ${event.commandPath.join(" ")} --help`
+            `${event.commandPath.join(" ")}: ${wordsFor(error)}. See ${event.commandPath.join(" ")} --help`
           ),
         { discard: true }
       )

@@ -23,6 +23,7 @@ import type * as Scope from "effect/Scope"
 import { readFile } from "node:fs/promises"
 import type { StoreSettings } from "../Config.ts"
 import * as Configuration from "../Config.ts"
+import { defaults } from "../defaults.ts"
 import * as Server from "../Server.ts"
 import type { StartupError } from "../StartupError.ts"
 import * as Storage from "../Storage.ts"
@@ -219,7 +220,7 @@ export const open = Effect.fnUntraced(
     const http = yield* inProcess(resolved)
     return {
       place: `the ${settings.store} store`,
-      url: `http://127.0.0.1:${Server.defaults.port}`,
+      url: `http://127.0.0.1:${defaults.port}`,
       isOperator: "x-admin-api-key" in headers,
       call: callOver(http, "http://localhost", headers)
     }
