@@ -59,7 +59,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Headers from "effect/http/Headers"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -74,7 +74,7 @@ import {
   MAX_REQUEST_BYTES,
   refuse
 } from "./internal/answering.ts"
-import type { EvidenceEnvelope, EvidenceJwks, Principal } from "./RuntimeApi.ts"
+import type { EvidenceEnvelope, EvidenceJwks, OperatorReservations, Principal } from "./RuntimeApi.ts"
 import * as Api from "./RuntimeApi.ts"
 
 /**
@@ -82,6 +82,8 @@ import * as Api from "./RuntimeApi.ts"
  *
  * - `authenticate`: whose key it is, and the authority that acts for them. Fails with `Unauthorized` for a key it does not know,
  *   or no longer accepts; a request without a key does not come this far
+ * - `authenticateAdmin`: what the holder of the admin key may do with reservations of any tenant: `Governance.asOperator`. Compares in
+ *   constant time, and fails with `Unauthorized` for any other key; no admin key is good when not given
  * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
  * - `evidence`: the signed record of that id, if there is one; none are served when not given
  * - `evidenceKeys`: the keys that evidence is signed with; none are published when not given
@@ -92,6 +94,9 @@ import * as Api from "./RuntimeApi.ts"
  */
 export interface Options {
   readonly authenticate: (apiKey: Redacted.Redacted) => Effect.Effect<Principal, Trouble>
+  readonly authenticateAdmin?:
+    | ((adminKey: Redacted.Redacted) => Effect.Effect<OperatorReservations, Trouble>)
+    | undefined
   readonly maxRequestBytes?: number | undefined
   readonly evidence?: ((id: string) => Effect.Effect<Option.Option<EvidenceEnvelope>, Trouble>) | undefined
   readonly evidenceKeys?: Effect.Effect<EvidenceJwks, Trouble> | undefined
@@ -118,7 +123,7 @@ export const routerConfig = { maxParamLength: 12 * 128 }
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   HttpApiBuilder.layer(Api.RuntimeApi, { openapiPath: options.openapiPath }).pipe(
     Layer.provide([runtime(options), evidence(options)]),
-    Layer.provide([authorization(options), badParameters]),
+    Layer.provide([authorization(options), either(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
@@ -204,6 +209,9 @@ const answers = {
 // handlers
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** In the specification's own words. */
+const TENANT_REQUIRED = "tenant query parameter is required when using admin key authentication"
+
 const runtime = (options: Options) => {
   const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
   const authority = Effect.map(Api.Caller, ({ authority }) => authority)
@@ -227,7 +235,11 @@ const runtime = (options: Options) => {
       .handleRaw("releaseReservation", (incoming) =>
         answers.release(Effect.gen(function*() {
           const request = yield* bodies.release(incoming, maxBytes)
-          return yield* (yield* authority).release(incoming.params.reservation_id, request)
+          const id = incoming.params.reservation_id
+          const asker = yield* Api.EitherCaller
+          return yield* asker._tag === "tenant"
+            ? asker.authority.release(id, request)
+            : asker.reservations.releaseReservation(id, request)
         })))
       .handleRaw("extendReservation", (incoming) =>
         answers.extend(Effect.gen(function*() {
@@ -242,11 +254,20 @@ const runtime = (options: Options) => {
       .handleRaw("getBalances", ({ query }) =>
         answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
       .handleRaw("getReservation", ({ params }) =>
-        answers.reservation(Effect.flatMap(authority, (authority) =>
-          authority.reservation(params.reservation_id))))
+        answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>
+          (asker._tag === "tenant" ? asker.authority : asker.reservations).reservation(params.reservation_id))))
       .handleRaw("listReservations", ({ query }) =>
-        answers.reservations(Effect.flatMap(authority, (authority) =>
-          authority.reservations(query)))))
+        answers.reservations(
+          Effect.flatMap(Api.EitherCaller, (asker): Effect.Effect<ReservationsPage, Trouble | Malformed> => {
+            if (asker._tag === "tenant") {
+              return asker.authority.reservations(query)
+            }
+            const { tenant, ...rest } = query
+            return tenant === undefined
+              ? Effect.fail(new Malformed({ field: "tenant", reason: TENANT_REQUIRED }))
+              : asker.reservations.reservations(tenant, rest)
+          })
+        )))
 }
 
 const evidence = (options: Options) => {
@@ -279,26 +300,53 @@ const evidence = (options: Options) => {
 
 const isHeaderValue = /^[\x21-\x7e]+$/
 
+const named = (tenant: string) => (response: HttpServerResponse.HttpServerResponse) =>
+  isHeaderValue.test(tenant) ? HttpServerResponse.setHeader(response, "x-cycles-tenant", tenant) : response
+
+const unauthorized = (reason: string): Effect.Effect<never, Trouble> => Effect.fail(new Unauthorized({ reason }))
+
+const principalOf = (options: Options, key: Redacted.Redacted): Effect.Effect<Principal, Trouble> =>
+  Redacted.value(key) === "" ? unauthorized("The header X-Cycles-API-Key is missing") : options.authenticate(key)
+
 const authorization = (options: Options): Layer.Layer<Api.Authorization> =>
   Layer.succeed(
     Api.Authorization,
     Api.Authorization.of({
       ApiKeyAuth: (handler, { credential }) =>
-        Effect.matchEffect(
-          Redacted.value(credential) === ""
-            ? Effect.fail(new Unauthorized({ reason: "The header X-Cycles-API-Key is missing" }))
-            : options.authenticate(credential),
-          {
-            onFailure: refuse,
-            onSuccess: (principal) =>
-              Effect.map(
-                Effect.provideService(handler, Api.Caller, principal),
-                (response) =>
-                  isHeaderValue.test(principal.tenant)
-                    ? HttpServerResponse.setHeader(response, "x-cycles-tenant", principal.tenant)
-                    : response
-              )
-          }
-        )
+        Effect.matchEffect(principalOf(options, credential), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(Effect.provideService(handler, Api.Caller, principal), named(principal.tenant))
+        })
     })
   )
+
+const either = (options: Options): Layer.Layer<Api.EitherAuthorization> => {
+  const operatorOf = (key: Redacted.Redacted): Effect.Effect<OperatorReservations, Trouble> =>
+    Redacted.value(key) === ""
+      ? unauthorized("The header X-Admin-API-Key is empty")
+      : options.authenticateAdmin?.(key) ?? unauthorized("No admin key is taken here")
+  const as = <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+      const adminKey = headers["x-admin-api-key"]
+      return adminKey === undefined
+        ? Effect.matchEffect(principalOf(options, Redacted.make(headers["x-cycles-api-key"] ?? "")), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(
+              Effect.provideService(handler, Api.EitherCaller, { _tag: "tenant", ...principal }),
+              named(principal.tenant)
+            )
+        })
+        : Effect.matchEffect(operatorOf(Redacted.make(adminKey)), {
+          onFailure: refuse,
+          onSuccess: (reservations) =>
+            Effect.provideService(handler, Api.EitherCaller, { _tag: "operator", reservations })
+        })
+    })
+  // Either scheme sees the whole request, and the first one decides.
+  return Layer.succeed(
+    Api.EitherAuthorization,
+    Api.EitherAuthorization.of({ ApiKeyAuth: (handler) => as(handler), AdminKeyAuth: (handler) => as(handler) })
+  )
+}

@@ -23,10 +23,6 @@ export const runtime: ReadonlyArray<Difference> = [
     at: [...throttled, "extendReservation"].map((name) => `${name}: 503`)
   },
   {
-    reason: "the operator's key belongs to the contract of the governance plane",
-    at: ["listReservations", "getReservation", "releaseReservation"].map((name) => `${name}: security AdminKeyAuth`)
-  },
-  {
     reason: "times and counts are plain numbers, exact to 2^53 − 1; one beyond is refused rather than rounded",
     at: [
       "cooldown_ms",
