@@ -340,8 +340,11 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
 export const layerStandalone = (
   options: Options & Storage.Options
 ): Layer.Layer<Server | Ledger | Governance | LedgerStore, StartupError> =>
-  layer(options).pipe(
-    Layer.provideMerge(Storage.layerLedger(options)),
-    Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
-    Layer.provide(Metrics.layer)
+  // Two servers of one program have nothing in common, be it a store in memory or what is counted.
+  Layer.fresh(
+    layer(options).pipe(
+      Layer.provideMerge(Storage.layerLedger(options)),
+      Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
+      Layer.provide(Metrics.layer)
+    )
   )
