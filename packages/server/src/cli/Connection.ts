@@ -42,11 +42,13 @@ export interface Request {
  *
  * - `place`: what it is called in messages
  * - `url`: where its clients find it
+ * - `isLocal`: whether it is a store that this process opened
  * - `isOperator`: whether it is asked with the admin key
  */
 export interface Operations {
   readonly place: string
   readonly url: string
+  readonly isLocal: boolean
   readonly isOperator: boolean
   readonly call: (request: Request) => Effect.Effect<unknown, CommandError>
 }
@@ -209,7 +211,7 @@ export const open = Effect.fnUntraced(
       }
       const client = yield* Layer.build(FetchHttpClient.layer)
       const call = callOver(Context.get(client, HttpClient.HttpClient), baseUrl, headers)
-      return { place: baseUrl, url: baseUrl, isOperator: "x-admin-api-key" in headers, call }
+      return { place: baseUrl, url: baseUrl, isLocal: false, isOperator: "x-admin-api-key" in headers, call }
     }
     const resolved = yield* Configuration.resolveStore(settings)
     // Whoever may open the store may do everything in it; a tenant's key alone says that no more is wanted.
@@ -221,6 +223,7 @@ export const open = Effect.fnUntraced(
     return {
       place: `the ${settings.store} store`,
       url: `http://127.0.0.1:${defaults.port}`,
+      isLocal: true,
       isOperator: "x-admin-api-key" in headers,
       call: callOver(http, "http://localhost", headers)
     }

@@ -35,11 +35,11 @@ const estimateOf = ({ unit }: AnyAmount): string => {
 const environment = (url: string, tenant: string, secret: string): string =>
   [`CYCLES_BASE_URL=${url}`, `CYCLES_TENANT=${tenant}`, `CYCLES_API_KEY=${secret}`].join("\n")
 
+/** The first program there is to write; what it prints is "done". */
 const snippet = (budget: AnyAmount): string =>
   `import { CyclesClient } from "@effect-cycles/http"
 import { Effect, Layer } from "effect"
-import { Action, Budget } from "effect-cycles"
-import * as Amount from "effect-cycles/protocol/Amount"
+import { Action, Amount, Budget } from "effect-cycles"
 import { FetchHttpClient } from "effect/http"
 
 const program = Budget.guard(
@@ -92,7 +92,7 @@ export const init = command(
     })
     const budget = yield* read(Views.Budget)(opened)
     const { key_secret } = yield* read(Views.NewKey)(key)
-    const { url } = yield* Connection
+    const { isLocal, url } = yield* Connection
     const env = environment(url, tenant, key_secret)
     yield* Output.print(
       {
@@ -109,7 +109,8 @@ export const init = command(
           env,
           "",
           paint("dim", "// first.ts"),
-          snippet(allocated)
+          snippet(allocated),
+          ...(isLocal ? ["", paint("dim", "# and the server for it: cycles serve")] : [])
         ].join("\n")
     )
   })

@@ -1,5 +1,5 @@
 import * as Server from "@effect-cycles/server/Server"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Governance } from "effect-cycles/ledger/Governance"
 import { Ledger } from "effect-cycles/ledger/Ledger"
 import * as Amount from "effect-cycles/protocol/Amount"
@@ -7,6 +7,7 @@ import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { readFileSync } from "node:fs"
 import type { Json } from "../support/cycles.ts"
 import { documentOf, parse, runWith } from "../support/cycles.ts"
 import * as Processes from "../support/processes.ts"
@@ -43,6 +44,28 @@ describe("cycles in front of a server", () => {
       assert.isTrue((yield* json("verify"))["holds"])
       assert.include((yield* run("explain tenant:acme")).out.join(), "a hold of 1000 TOKENS released")
       assert.include((yield* run("audit")).out.join(), "releaseReservation")
+    }).pipe(Effect.provide(Servers.layer())))
+
+  it.live("prints a first program that compiles and runs as it is", () =>
+    Effect.gen(function*() {
+      const { json, run } = yield* operator
+      const printed = (yield* run("init acme --usd 1")).out.join("\n")
+      // The one beside this test is what it prints, and is compiled with the tests.
+      const path = new URL("../support/first.ts", import.meta.url)
+      assert.include(printed, readFileSync(path, "utf8").trim())
+      const said: Array<unknown> = []
+      const spy = vi.spyOn(console, "log").mockImplementation((text) => void said.push(text))
+      const { env } = yield* json("init acme --usd 1")
+      for (const [name, value] of Object.entries(env)) vi.stubEnv(name, String(value))
+      yield* Effect.ensuring(
+        Effect.promise(() => import("../support/first.ts")),
+        Effect.sync(() => {
+          spy.mockRestore()
+          vi.unstubAllEnvs()
+        })
+      )
+      assert.deepStrictEqual(said, ["done"])
+      assert.include((yield* run("balances")).out.join(), "$0.99 left of $1.00")
     }).pipe(Effect.provide(Servers.layer())))
 
   it.live("shows a tenant's key its own tenant, as far as it may see", () =>

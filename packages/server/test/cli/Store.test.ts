@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Amount from "effect-cycles/protocol/Amount"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
+import Database from "libsql"
 import { onStore, parse } from "../support/cycles.ts"
 
 const ACME = "tenant:acme"
@@ -179,6 +180,26 @@ describe("cycles on a store", () => {
         flaws: []
       })
       assert.include((yield* run("verify --tenant acme")).out.join(), "It holds: 4 entries of acme")
+    }).pipe(Effect.scoped))
+
+  it.live("finds what does not add up, and exits with it", () =>
+    Effect.gen(function*() {
+      const world = yield* onStore
+      yield* furnish(world)
+      const database = new Database(`${world.directory}/ledger.db`)
+      const body = database.prepare("SELECT body FROM budgets WHERE scope = ?").get(WRITER)
+      database.prepare("UPDATE budgets SET body = ? WHERE scope = ?").run(
+        // Half a dollar was spent.
+        String((body as { body: string }).body).replace("50000000", "50000001"),
+        WRITER
+      )
+      database.close()
+      const words = yield* world.run("verify")
+      assert.strictEqual(words.code, 1)
+      assert.include(words.out.join(), `${WRITER} USD_MICROCENTS: spent is 50000001, its entries say 50000000`)
+      const { code, err, out } = yield* world.run("verify --json")
+      assert.deepStrictEqual([code, err], [1, []])
+      assert.deepInclude(parse(out[0]), { holds: false })
     }).pipe(Effect.scoped))
 
   it.live("draws balances as a tree", () =>

@@ -67,7 +67,7 @@ export const runWith = (
       Effect.map((exit) => {
         if (Exit.isSuccess(exit)) return { code: 0, out, err }
         const error = Cause.squash(exit.cause)
-        if (err.length === 0 && error instanceof Error) err.push(error.message)
+        if (err.length === 0 && error instanceof Error && error.message !== "") err.push(error.message)
         // What was typed wrong exits with 2, as the program has it.
         const isUsage = typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp"
         return { code: isUsage ? 2 : Runtime.getErrorExitCode(error), out, err }
