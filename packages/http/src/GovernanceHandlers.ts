@@ -188,7 +188,12 @@ const tenantAccess = (options: Pick<Options, "authenticate">): Layer.Layer<Tenan
     })
   )
 
-const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
+/**
+ * Who asks, for the routes of other contracts that let the same ones in.
+ *
+ * @internal
+ */
+export const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
   Layer.unwrap(Effect.map(Governance, (governance) => {
     const operator = operatorOf(governance, options)
     const principal = principalOf(governance, options)
