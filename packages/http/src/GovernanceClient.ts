@@ -392,7 +392,7 @@ const listTenantEvents = asking("listTenantEvents", Events.routes.listTenantEven
 const listAuditLogs = asking("listAuditLogs", Audit.routes.listAuditLogs, Audit.AuditLogsParameters, {
   reply: Audit.AuditLogListResponse
 })
-const getAdminOverview = asking("getAdminOverview", Overview.routes.getAdminOverview, Schema.Struct({}), {
+const getAdminOverview = asking("getAdminOverview", Overview.routes.getAdminOverview, Nothing, {
   reply: Overview.AdminOverviewResponse
 })
 const listActionKinds = asking(
@@ -410,13 +410,6 @@ const getActionKind = asking("getActionKind", ActionKinds.routes.getActionKind, 
 const operations = (client: Client): Operations => ({
   createTenant: (request) => createTenant(client)(request),
   listTenants: (query = {}) => listTenants(client)(query),
-  listEvents: (query = {}) => listEvents(client)(query),
-  getEvent: (id) => getEvent(client)({}, id),
-  listTenantEvents: (query = {}) => listTenantEvents(client)(query),
-  listAuditLogs: (query = {}) => listAuditLogs(client)(query),
-  getAdminOverview: getAdminOverview(client)({}),
-  listActionKinds: (query = {}) => listActionKinds(client)(query),
-  getActionKind: (kind) => getActionKind(client)({}, kind),
   getTenant: (id) => getTenant(client)({}, id),
   updateTenant: (id, request) => updateTenant(client)(request, { id }),
   createApiKey: (request) => createApiKey(client)(request),
@@ -436,5 +429,12 @@ const operations = (client: Client): Operations => ({
   createPolicy: (request) => createPolicy(client)(request),
   listPolicies: (query = {}) => listPolicies(client)(query),
   updatePolicy: (id, request) => updatePolicy(client)(request, { id }),
-  introspectAuth: introspectAuth(client)({})
+  introspectAuth: introspectAuth(client)({}),
+  listEvents: (query = {}) => listEvents(client)(query),
+  getEvent: (id) => getEvent(client)({}, id),
+  listTenantEvents: (query = {}) => listTenantEvents(client)(query),
+  listAuditLogs: (query = {}) => listAuditLogs(client)(query),
+  getAdminOverview: getAdminOverview(client)({}),
+  listActionKinds: (query = {}) => listActionKinds(client)(query),
+  getActionKind: (kind) => getActionKind(client)({}, kind)
 })

@@ -51,6 +51,7 @@ import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
+import type { ReservationId } from "effect-cycles/protocol/Ids"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
 import { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
@@ -212,6 +213,16 @@ const answers = {
 /** In the specification's own words. */
 const TENANT_REQUIRED = "tenant query parameter is required when using admin key authentication"
 
+/** What an operator is answered about a reservation is named for the tenant that has it. */
+const ofOwner = (id: ReservationId) => (response: HttpServerResponse.HttpServerResponse) =>
+  Effect.flatMap(Api.EitherCaller, (asker) =>
+    asker._tag === "tenant" || response.status !== 200
+      ? Effect.succeed(response)
+      : Effect.match(asker.reservations.ownerOfReservation(id), {
+        onFailure: () => response,
+        onSuccess: (tenant) => named(tenant)(response)
+      }))
+
 const runtime = (options: Options) => {
   const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
   const authority = Effect.map(Api.Caller, ({ authority }) => authority)
@@ -232,15 +243,17 @@ const runtime = (options: Options) => {
           const request = yield* bodies.commit(incoming, maxBytes)
           return yield* (yield* authority).commit(incoming.params.reservation_id, request)
         })))
-      .handleRaw("releaseReservation", (incoming) =>
-        answers.release(Effect.gen(function*() {
+      .handleRaw("releaseReservation", (incoming) => {
+        const id = incoming.params.reservation_id
+        const answer = answers.release(Effect.gen(function*() {
           const request = yield* bodies.release(incoming, maxBytes)
-          const id = incoming.params.reservation_id
           const asker = yield* Api.EitherCaller
           return yield* asker._tag === "tenant"
             ? asker.authority.release(id, request)
             : asker.reservations.releaseReservation(id, request)
-        })))
+        }))
+        return Effect.flatMap(answer, ofOwner(id))
+      })
       .handleRaw("extendReservation", (incoming) =>
         answers.extend(Effect.gen(function*() {
           const request = yield* bodies.extend(incoming, maxBytes)
@@ -253,20 +266,30 @@ const runtime = (options: Options) => {
         })))
       .handleRaw("getBalances", ({ query }) =>
         answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
-      .handleRaw("getReservation", ({ params }) =>
-        answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>
-          (asker._tag === "tenant" ? asker.authority : asker.reservations).reservation(params.reservation_id))))
+      .handleRaw("getReservation", ({ params: { reservation_id: id } }) =>
+        Effect.flatMap(
+          answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>
+            (asker._tag === "tenant" ? asker.authority : asker.reservations).reservation(id))),
+          ofOwner(id)
+        ))
       .handleRaw("listReservations", ({ query }) =>
-        answers.reservations(
-          Effect.flatMap(Api.EitherCaller, (asker): Effect.Effect<ReservationsPage, Trouble | Malformed> => {
-            if (asker._tag === "tenant") {
-              return asker.authority.reservations(query)
-            }
-            const { tenant, ...rest } = query
-            return tenant === undefined
-              ? Effect.fail(new Malformed({ field: "tenant", reason: TENANT_REQUIRED }))
-              : asker.reservations.reservations(tenant, rest)
-          })
+        Effect.map(
+          answers.reservations(
+            Effect.flatMap(Api.EitherCaller, (asker): Effect.Effect<ReservationsPage, Trouble | Malformed> => {
+              if (asker._tag === "tenant") {
+                return asker.authority.reservations(query)
+              }
+              const { tenant, ...rest } = query
+              return tenant === undefined
+                ? Effect.fail(new Malformed({ field: "tenant", reason: TENANT_REQUIRED }))
+                : asker.reservations.reservations(tenant, rest)
+            })
+          ),
+          // A tenant's own answers are named for it; an operator's for the tenant it asked about.
+          query.tenant === undefined
+            ? (response) =>
+              response
+            : named(query.tenant)
         )))
 }
 

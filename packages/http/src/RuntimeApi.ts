@@ -192,7 +192,9 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
  * @category models
  * @since 0.1.0
  */
-export interface OperatorReservations extends Pick<Governing, "reservations" | "reservation" | "releaseReservation"> {}
+export interface OperatorReservations
+  extends Pick<Governing, "reservations" | "reservation" | "releaseReservation" | "ownerOfReservation">
+{}
 
 /**
  * Whose request it is where an operator may ask as well.

@@ -25,7 +25,7 @@
  *
  * @since 0.1.0
  */
-import { GovernanceApi } from "@effect-cycles/http/GovernanceApi"
+import { GovernanceApi, GovernanceBalancesApi } from "@effect-cycles/http/GovernanceApi"
 import * as GovernanceHandlers from "@effect-cycles/http/GovernanceHandlers"
 import * as Handlers from "@effect-cycles/http/Handlers"
 import { HistoryApi } from "@effect-cycles/http/HistoryApi"
@@ -182,6 +182,8 @@ const runtimeDocument = () => OpenApi.fromApi(RuntimeApi)
 
 const governanceDocument = () => OpenApi.fromApi(GovernanceApi)
 
+const historyDocument = () => OpenApi.fromApi(HistoryApi)
+
 const metricsText = (metrics: Metrics.Operations) =>
   HttpRouter.add(
     "GET",
@@ -199,15 +201,22 @@ const runtimePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) 
       maxRequestBytes
     })))
 
+const governanceHandlers = ({ maxRequestBytes }: Options, { authentication }: Shared) => ({
+  authenticateAdmin: authentication.operator,
+  authenticate: authentication.principal,
+  maxRequestBytes
+})
+
 /** Our own operations stand where the governance plane does. */
-const governancePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) => {
-  const options = {
-    authenticateAdmin: authentication.operator,
-    authenticate: authentication.principal,
-    maxRequestBytes
-  }
-  return Layer.merge(GovernanceHandlers.layer(options), HistoryHandlers.layer(options))
-}
+const governancePlane = (options: Options, shared: Shared) =>
+  Layer.merge(
+    GovernanceHandlers.layer(governanceHandlers(options, shared)),
+    HistoryHandlers.layer(governanceHandlers(options, shared))
+  )
+
+/** The balances of the governance plane share their path with those of the runtime plane: they are where those are not. */
+const governanceBalances = (options: Options, shared: Shared) =>
+  GovernanceHandlers.layerBalances(governanceHandlers(options, shared))
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({
@@ -281,9 +290,13 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
         })
       })
 
-      const isApart = adminPort !== undefined && governance === "admin"
+      // Both ports end at once, each of them step by step.
       const ends = yield* Scope.make("parallel")
       yield* Effect.addFinalizer((exit) => Scope.close(ends, exit))
+      const apart = <A, E, R>(effect: Effect.Effect<A, E, R | Scope.Scope>) =>
+        Effect.flatMap(Scope.fork(ends, "sequential"), (scope) => Scope.provide(effect, scope))
+
+      const isApart = adminPort !== undefined && governance === "admin"
       const main = yield* listen(
         isApart
           ? Layer.mergeAll(runtime, health, contract(() => [runtimeDocument()]))
@@ -292,16 +305,22 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
             governing,
             health,
             metrics,
-            contract(() => [runtimeDocument(), governanceDocument()])
+            contract(() => [runtimeDocument(), governanceDocument(), historyDocument()])
           ),
         port,
         ["--port", "CYCLES_PORT"]
-      ).pipe(Scope.provide(ends))
+      ).pipe(apart)
       const admin = adminPort === undefined ? undefined : yield* listen(
-        Layer.mergeAll(governing, health, metrics, contract(() => [governanceDocument()])),
+        Layer.mergeAll(
+          governing,
+          governanceBalances(options, shared),
+          health,
+          metrics,
+          contract(() => [governanceDocument(), OpenApi.fromApi(GovernanceBalancesApi), historyDocument()])
+        ),
         adminPort,
         ["--admin-port", "CYCLES_ADMIN_PORT"]
-      ).pipe(Scope.provide(ends))
+      ).pipe(apart)
 
       // The last to be added is the first to run: the server says that it is about to end before its ports are closed, both at once.
       yield* Effect.addFinalizer(() => {
@@ -321,8 +340,11 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
 export const layerStandalone = (
   options: Options & Storage.Options
 ): Layer.Layer<Server | Ledger | Governance | LedgerStore, StartupError> =>
-  layer(options).pipe(
-    Layer.provideMerge(Storage.layerLedger(options)),
-    Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
-    Layer.provide(Metrics.layer)
+  // Two servers of one program have nothing in common, be it a store in memory or what is counted.
+  Layer.fresh(
+    layer(options).pipe(
+      Layer.provideMerge(Storage.layerLedger(options)),
+      Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
+      Layer.provide(Metrics.layer)
+    )
   )

@@ -1378,7 +1378,10 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ resourceId: key.id }, some(2)],
           [{ errorCodes: ["BUDGET_NOT_FOUND"] }, some(0)],
           [{ errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1, 2, 3, 4, 5)],
-          [{ errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1)],
+          [
+            { errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] },
+            some(1)
+          ],
           [{ fromMs: 1_000, toMs: 2_000 }, some(2, 3)],
           [{ search: "FREEZE" }, some(0)],
           [{ search: "log_beta.1" }, some(3)],
@@ -1781,6 +1784,323 @@ export const suite = (name: string, store: StoreLayer): void => {
         yield* TestClock.adjust(DAY_MS)
         yield* reserve(authority, "f", eng, 1)
         assert.deepStrictEqual(yield* states, [[1n, 0n, 30n, 129n], [1n, 0n, 0n, 59n]])
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: lists for people`, () => {
+    /** All pages of a list, as what tells their rows apart. */
+    const paged = <A, E, R>(
+      find: (cursor: string | undefined) => Effect.Effect<Governance.Found<A>, E, R>,
+      nameOf: (row: A) => string
+    ) =>
+      Effect.gen(function*() {
+        const names: Array<string> = []
+        let cursor: string | undefined
+        do {
+          const page: Governance.Found<A> = yield* find(cursor)
+          names.push(...page.items.map(nameOf))
+          cursor = page.cursor
+        } while (cursor !== undefined)
+        return names
+      })
+
+    it.effect(
+      "find tenants by status, parent and text, in the order asked for, a page at a time",
+      () =>
+        Effect.gen(function*() {
+          const { asOperator } = yield* Governance.Governance
+          const operator = asOperator({ actor: "ops" })
+          const names = ["cherry", "Apple", "banana"]
+          for (let i = 0; i < 210; i++) {
+            const id = `t-${String(i).padStart(3, "0")}`
+            yield* operator.createTenant(id, {
+              name: `${names[i % 3]} ${i}`,
+              ...(i > 0 && i < 4 && { parent: "t-000" })
+            })
+          }
+          const find = (query: Governance.TenantsQuery) =>
+            paged((cursor) => operator.findTenants({ ...query, cursor }), ({ tenant }) => tenant)
+          const all = Array.from({ length: 210 }, (_, i) => `t-${String(i).padStart(3, "0")}`)
+          assert.deepStrictEqual(yield* find({ limit: 99 }), all)
+          assert.deepStrictEqual(yield* find({ limit: 50, sortBy: "tenant_id" }), all.toReversed())
+          assert.deepStrictEqual(yield* find({ parent: "t-000" }), ["t-001", "t-002", "t-003"])
+          assert.deepStrictEqual(yield* find({ search: "T-20" }), all.slice(200))
+          assert.lengthOf(yield* find({ search: "APPLE", limit: 7 }), 70)
+          yield* operator.suspendTenant("t-100")
+          assert.deepStrictEqual(yield* find({ status: "SUSPENDED" }), ["t-100"])
+          const byName = yield* paged(
+            (cursor) => operator.findTenants({ sortBy: "name", sortDir: "asc", limit: 11, cursor }),
+            ({ name }) => name
+          )
+          assert.deepStrictEqual(byName, [...byName].sort())
+          assert.lengthOf(new Set(byName), 210)
+
+          const { cursor } = yield* operator.findTenants({ limit: 1 })
+          for (
+            const bad of [
+              { cursor: "nonsense" },
+              { cursor, status: "ACTIVE" },
+              { cursor, sortBy: "name" },
+              { limit: 0 },
+              { limit: 1_001 },
+              { search: "x".repeat(129) }
+            ] as const
+          ) {
+            assert.strictEqual(yield* failure(operator.findTenants(bad)), "InvalidRequest", JSON.stringify(bad))
+          }
+        }).pipe(Effect.provide(layer)),
+      30_000
+    )
+
+    it.effect("find the keys and budgets of one tenant or of all", () =>
+      Effect.gen(function*() {
+        const { asOperator } = yield* Governance.Governance
+        const operator = asOperator({ actor: "ops" })
+        const tenants = Array.from({ length: 19 }, (_, i) => `t-${String(i).padStart(2, "0")}`)
+        for (const [i, tenant] of tenants.entries()) {
+          yield* operator.createTenant(tenant, { name: tenant })
+          yield* operator.createApiKey(tenant, { name: `key ${i % 2}` })
+          if (i % 3 !== 0) continue
+          yield* operator.createBudget(tenant, { scope: `tenant:${tenant}`, allocated: Amount.credits(100 + i) })
+          yield* operator.createBudget(tenant, { scope: `tenant:${tenant}/agent:a`, allocated: Amount.tokens(100) })
+        }
+        // More than are read at once.
+        for (let i = 0; i < 520; i++) {
+          yield* operator.createBudget("t-03", { scope: `tenant:t-03/app:${i}`, allocated: Amount.tokens(i) })
+        }
+
+        const keys = (query: Governance.ApiKeysQuery) =>
+          paged((cursor) => operator.findApiKeys({ ...query, cursor }), ({ tenant }) => tenant)
+        assert.deepStrictEqual(yield* keys({ limit: 4 }), tenants)
+        assert.deepStrictEqual(yield* keys({ limit: 4, sortBy: "tenant_id" }), tenants.toReversed())
+        assert.deepStrictEqual(yield* keys({ tenant: "t-07" }), ["t-07"])
+        assert.deepStrictEqual(yield* keys({ search: "KEY 1", limit: 3 }), tenants.filter((_, i) => i % 2 === 1))
+        assert.deepStrictEqual(yield* keys({ status: "EXPIRED" }), [])
+        yield* TestClock.adjust(91 * DAY_MS)
+        assert.deepStrictEqual(yield* keys({ status: "EXPIRED", limit: 5 }), tenants)
+
+        const budgets = (query: Governance.BudgetsQuery) =>
+          paged(
+            (cursor) => operator.findBudgets({ ...query, cursor }),
+            ({ balance }) => `${balance.scope} ${balance.remaining.unit}`
+          )
+        const all = yield* budgets({ limit: 200 })
+        assert.lengthOf(all, 534)
+        assert.lengthOf(new Set(all), 534)
+        assert.deepStrictEqual(all, [...all].sort())
+        assert.deepStrictEqual(yield* budgets({ limit: 333 }), all)
+        assert.deepStrictEqual(yield* budgets({ sortBy: "scope", sortDir: "asc", limit: 300 }), all)
+        assert.deepStrictEqual(
+          yield* budgets({ sortBy: "tenant_id", sortDir: "desc", limit: 300, unit: "CREDITS" }),
+          [
+            ...tenants.filter((_, i) => i % 3 === 0).map((tenant) => `tenant:${tenant} CREDITS`)
+          ].reverse()
+        )
+        const own = all.filter((name) => name.startsWith("tenant:t-03"))
+        assert.lengthOf(own, 522)
+        assert.deepStrictEqual(yield* budgets({ tenant: "t-03", limit: 100 }), own)
+        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03", limit: 400 }), own)
+        const some = own.filter((name) => name.startsWith("tenant:t-03/app:51"))
+        assert.lengthOf(some, 11)
+        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03/app:51", limit: 4 }), some)
+        assert.deepStrictEqual(yield* budgets({ search: "APP:51", limit: 4 }), some)
+        assert.deepStrictEqual(yield* budgets({ unit: "CREDITS", search: "t-1" }), [
+          "tenant:t-12 CREDITS",
+          "tenant:t-15 CREDITS",
+          "tenant:t-18 CREDITS"
+        ])
+      }).pipe(Effect.provide(layer)), 60_000)
+
+    it.effect("sort budgets by what is spent of them and owed on them", () =>
+      Effect.gen(function*() {
+        const { authority, operator } = yield* setup
+        const spend = Effect.fnUntraced(function*(agent: string, allocated: bigint, spent: bigint) {
+          const scope = `${acme}/agent:${agent}`
+          yield* operator.createBudget("acme", {
+            scope,
+            allocated: Amount.tokens(allocated),
+            overdraftLimit: Amount.tokens(9)
+          })
+          yield* operator.fund("acme", {
+            idempotencyKey: k(agent),
+            scope,
+            operation: "RESET_SPENT",
+            amount: Amount.tokens(allocated),
+            spent: Amount.tokens(spent)
+          })
+        })
+        yield* spend("a", 3n, 1n)
+        yield* spend("b", 9_000_000_000_000_000_000n, 3_000_000_000_000_000_001n)
+        yield* spend("c", 0n, 5n)
+        yield* spend("d", 10n, 30n)
+        yield* spend("e", 10n, 10n)
+        yield* authority.event({
+          idempotencyKey: k("debt"),
+          subject: { agent: "e" },
+          action,
+          actual: Amount.tokens(4),
+          overagePolicy: "ALLOW_WITH_OVERDRAFT"
+        })
+        const find = (query: Governance.BudgetsQuery) =>
+          paged(
+            (cursor) => operator.findBudgets({ tenant: "acme", search: "agent", limit: 2, ...query, cursor }),
+            ({ balance }) => balance.scope.slice(-1)
+          )
+        assert.deepStrictEqual(yield* find({ sortBy: "utilization" }), ["d", "e", "b", "a", "c"])
+        assert.deepStrictEqual(yield* find({ sortBy: "utilization", sortDir: "asc" }), ["c", "a", "b", "e", "d"])
+        assert.deepStrictEqual(yield* find({ sortBy: "debt" }), ["e", "a", "b", "c", "d"])
+        assert.deepStrictEqual(yield* find({ hasDebt: true }), ["e"])
+        assert.deepStrictEqual(yield* find({ utilizationMin: 1 }), ["d", "e"])
+        assert.deepStrictEqual(yield* find({ utilizationMax: 0 }), ["c"])
+        assert.strictEqual(yield* failure(find({ utilizationMin: 0.6, utilizationMax: 0.5 })), "InvalidRequest")
+        assert.strictEqual(yield* failure(find({ utilizationMin: -0.1 })), "InvalidRequest")
+        assert.strictEqual(yield* failure(find({ utilizationMax: Number.NaN })), "InvalidRequest")
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("show a principal its own tenant's, as far as its filter reaches", () =>
+      Effect.gen(function*() {
+        const { governance, operator } = yield* setup
+        yield* operator.createTenant("beta", { name: "Beta" })
+        yield* operator.createBudget("beta", { scope: "tenant:beta", allocated: Amount.tokens(1) })
+        for (const agent of ["a", "b"]) {
+          yield* operator.createBudget("acme", { scope: `${acme}/agent:${agent}`, allocated: Amount.tokens(1) })
+          yield* operator.createPolicy("acme", { name: agent, scopePattern: `${acme}/agent:${agent}` })
+        }
+        const policy = yield* operator.createPolicy("beta", { name: "b", scopePattern: "tenant:beta/*" })
+        const { key, secret } = yield* operator.createApiKey("acme", { name: "k", scopeFilter: ["agent:b"] })
+        const own = governance.as(yield* governance.authenticate(secret))
+        const scopes = Effect.map(own.findBudgets({ sortBy: "scope" }), ({ items }) =>
+          items.map(({ balance }) => balance.scope))
+        assert.deepStrictEqual(yield* scopes, [`${acme}/agent:b`])
+        assert.strictEqual(yield* failure(own.findBudgets({ tenant: "beta" })), "Forbidden")
+        assert.deepStrictEqual(
+          (yield* own.findPolicies("acme", {})).items.map(({ name }) =>
+            name
+          ),
+          ["b"]
+        )
+        assert.strictEqual(yield* failure(own.findPolicies("beta", {})), "Forbidden")
+        assert.strictEqual(yield* own.ownerOfPolicy(policy.id), "acme")
+        assert.strictEqual(yield* failure(own.updatePolicy("acme", policy.id, { priority: 1 })), "NotFound")
+        for (
+          const refused of [
+            failure(own.findTenants({})),
+            failure(own.findApiKeys({})),
+            failure(own.findApiKeys({ tenant: "acme" })),
+            failure(own.ownerOfApiKey(key.id)),
+            failure(own.inspectApiKey(secret))
+          ]
+        ) {
+          assert.strictEqual(yield* refused, "Forbidden")
+        }
+        yield* operator.revokeApiKey("acme", key.id)
+        assert.strictEqual(yield* failure(own.findBudgets({})), "Unauthorized")
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("find policies by pattern, status and action kind, and whose they are", () =>
+      Effect.gen(function*() {
+        const { operator } = yield* setup
+        const a = yield* operator.createPolicy("acme", {
+          name: "a",
+          scopePattern: `${acme}/*`,
+          allowedActionKinds: ["x", "y"]
+        })
+        yield* TestClock.adjust(1)
+        const b = yield* operator.createPolicy("acme", { name: "b", scopePattern: acme, deniedActionKinds: ["y"] })
+        yield* operator.updatePolicy("acme", b.id, { status: "DISABLED" })
+        const find = (query: Governance.PoliciesQuery) =>
+          paged((cursor) => operator.findPolicies("acme", { ...query, limit: 1, cursor }), ({ name }) => name)
+        assert.deepStrictEqual(yield* find({}), ["a", "b"])
+        assert.deepStrictEqual(yield* find({ scopePattern: acme }), ["b"])
+        assert.deepStrictEqual(yield* find({ status: "ACTIVE" }), ["a"])
+        assert.deepStrictEqual(yield* find({ actionKind: "x" }), ["a"])
+        assert.deepStrictEqual(yield* find({ actionKind: "y" }), ["a", "b"])
+        assert.strictEqual(yield* operator.ownerOfPolicy(a.id), "acme")
+        assert.strictEqual(yield* failure(operator.ownerOfPolicy("pol_none")), "NotFound")
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: what a wire needs`, () => {
+    it.effect("a tenant is registered once, and says so", () =>
+      Effect.gen(function*() {
+        const { asOperator } = yield* Governance.Governance
+        const operator = asOperator({ actor: "ops" })
+        const first = yield* operator.registerTenant("acme", { name: "Acme" })
+        assert.isTrue(first.isNew)
+        assert.deepStrictEqual(yield* operator.registerTenant("acme", { name: "Acme" }), { ...first, isNew: false })
+        const other = yield* Effect.flip(operator.registerTenant("acme", { name: "Other" }))
+        assert.deepInclude(other, { _tag: "InvalidRequest", details: { conflict: "DUPLICATE_RESOURCE" } })
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("a tenant's status changes with its settings, or neither does", () =>
+      Effect.gen(function*() {
+        const { authority, ledger, operator } = yield* setup
+        yield* reserve(authority, "a")
+        const both = yield* operator.updateTenant("acme", { name: "New", status: "SUSPENDED" })
+        assert.include(both, { name: "New", status: "SUSPENDED" })
+        assert.isDefined(both.suspendedAtMs)
+        assert.strictEqual(
+          yield* failure(operator.updateTenant("acme", { parent: "none", status: "ACTIVE" })),
+          "InvalidRequest"
+        )
+        assert.strictEqual((yield* operator.tenant("acme")).status, "SUSPENDED")
+        assert.deepStrictEqual(yield* operator.updateTenant("acme", { status: "SUSPENDED" }), both)
+        const events = yield* Stream.runCollect(ledger.events("acme"))
+        const closed = yield* operator.updateTenant("acme", { name: "Gone", status: "CLOSED" })
+        assert.include(closed, { name: "Gone", status: "CLOSED" })
+        const told = (yield* Stream.runCollect(ledger.events("acme"))).slice(events.length).map(({ type }) => type)
+        assert.includeMembers(told, ["budget.closed_via_tenant_cascade", "tenant.updated", "tenant.closed"])
+        assert.strictEqual((yield* operator.budget("acme", { scope: acme, unit: "TOKENS" })).status, "CLOSED")
+        assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
+        assert.strictEqual(yield* failure(operator.updateTenant("acme", { status: "ACTIVE" })), "TenantClosed")
+        assert.strictEqual(
+          yield* failure(operator.updateTenant("acme", { name: "x", status: "CLOSED" })),
+          "TenantClosed"
+        )
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("budgets and policies are taken of registered tenants", () =>
+      Effect.gen(function*() {
+        const { operator } = yield* setup
+        const budget = { scope: "tenant:beta", allocated: Amount.tokens(1) }
+        assert.strictEqual(yield* failure(operator.createBudget("beta", budget)), "NotFound")
+        const policy = { name: "p", scopePattern: "tenant:beta/*" }
+        assert.strictEqual(yield* failure(operator.createPolicy("beta", policy)), "NotFound")
+        yield* operator.createTenant("beta", { name: "Beta" })
+        const opened = yield* operator.createBudget("beta", {
+          ...budget,
+          period: { rollover: "CAP_AT_ALLOCATED", startMs: 1, endMs: 2 }
+        })
+        assert.deepStrictEqual(opened.period, { rollover: "CAP_AT_ALLOCATED", startMs: 1, endMs: 2 })
+        const again = yield* Effect.flip(operator.createBudget("beta", budget))
+        assert.strictEqual(again.details?.["conflict"], "DUPLICATE_RESOURCE")
+        const backwards = { ...budget, scope: "tenant:beta/agent:a", period: { startMs: 2, endMs: 2 } }
+        assert.strictEqual(yield* failure(operator.createBudget("beta", backwards)), "InvalidRequest")
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("a key is found by its id, looked into by its secret, and revoked once", () =>
+      Effect.gen(function*() {
+        const { operator } = yield* setup
+        const { key, secret } = yield* operator.createApiKey("acme", { name: "k", permissions: ["budgets:read"] })
+        assert.strictEqual(yield* operator.ownerOfApiKey(key.id), "acme")
+        assert.strictEqual(yield* failure(operator.ownerOfApiKey("key_none")), "NotFound")
+        const reason = (of: Redacted.Redacted<string>) => Effect.map(operator.inspectApiKey(of), ({ reason }) => reason)
+        const entries = yield* operator.acts("acme")
+        assert.deepStrictEqual(yield* operator.inspectApiKey(secret), { key, reason: undefined })
+        const wrong = Redacted.make(`${Redacted.value(secret)}x`)
+        assert.deepStrictEqual(yield* operator.inspectApiKey(wrong), { key: undefined, reason: "NOT_FOUND" })
+        assert.lengthOf(yield* operator.acts("acme"), entries.length)
+        yield* operator.suspendTenant("acme")
+        assert.strictEqual(yield* reason(secret), "TENANT_SUSPENDED")
+        yield* operator.reactivateTenant("acme")
+        yield* operator.revokeApiKey("acme", key.id, { once: true })
+        assert.strictEqual(yield* reason(secret), "REVOKED")
+        const again = yield* Effect.flip(operator.revokeApiKey("acme", key.id, { once: true }))
+        assert.deepInclude(again, { _tag: "InvalidRequest", details: { conflict: "KEY_REVOKED" } })
+        assert.strictEqual((yield* operator.revokeApiKey("acme", key.id)).status, "REVOKED")
+        const short = yield* operator.createApiKey("acme", { name: "short", expiresAtMs: 1_000 })
+        yield* TestClock.adjust(1_000)
+        assert.strictEqual(yield* reason(short.secret), "EXPIRED")
       }).pipe(Effect.provide(layer)))
   })
 }

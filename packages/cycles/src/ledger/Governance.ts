@@ -461,6 +461,8 @@ export interface Governing extends History.Questions {
     tenant: string,
     query?: Omit<ReservationsQuery, "tenant">
   ) => Effect.Effect<ReservationsPage, Trouble>
+  /** Whose reservation it is, for an operator. */
+  readonly ownerOfReservation: (id: ReservationId) => Effect.Effect<string, Trouble | NotFound>
   /** A reservation of whatever tenant, for an operator. One that has expired is `ReservationExpired`. */
   readonly reservation: (id: ReservationId) => Effect.Effect<ReservationRecord, ReadError>
   /**
@@ -1146,6 +1148,15 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           maxExtensions: 0,
           engine
         }).reservations({ ...query, tenant })),
+    ownerOfReservation: (id) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner) =>
+          read(owner ?? NOBODY, "reservations:list", "operators", undefined, (cause) =>
+            owner === undefined
+              ? Effect.fail(new NotFound({ ...idsOf(cause), reason: `there is no reservation ${id}` }))
+              : Effect.succeed(owner))
+      ),
     reservation: (id) =>
       Effect.flatMap(
         holderOf(id),

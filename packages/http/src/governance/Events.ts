@@ -218,8 +218,8 @@ export const routes = {
 
 const withParameters = withParametersOf({
   ...Wire.parameterSchemas,
-  event_type: { $ref: "#/components/schemas/EventType" },
-  category: { $ref: "#/components/schemas/EventCategory" },
+  event_type: { type: "string", enum: EventType.literals },
+  category: { type: "string", enum: EventCategory.literals },
   correlation_id: { type: "string" },
   trace_id: { type: "string", pattern: "^[0-9a-f]{32}$" },
   request_id: { type: "string" },

@@ -14,7 +14,12 @@ import { BadParameters } from "../RuntimeApi.ts"
 import { AdminKey } from "./Access.ts"
 import { Event } from "./Events.ts"
 
-const counts = Schema.Record(Schema.String, Schema.Natural)
+/** How many of something there are, which is never below nothing. */
+const Count = Schema.Natural
+
+const topTen = <S extends Schema.Top>(row: S) => Schema.Array(row).check(Schema.isMaxLength(10))
+
+const counts = Schema.Record(Schema.String, Count)
 
 /**
  * How all tenants stand, and what the last hour saw. There are no webhooks here, so those that are counted are none. Figures of
@@ -25,49 +30,49 @@ const counts = Schema.Record(Schema.String, Schema.Natural)
  */
 export const AdminOverviewResponse = Schema.Struct({
   as_of: Wire.Instant,
-  event_window_seconds: Schema.Natural,
+  event_window_seconds: Count,
   tenant_counts: Schema.Struct({
-    total: Schema.Natural,
-    active: Schema.Natural,
-    suspended: Schema.Natural,
-    closed: Schema.Natural
+    total: Count,
+    active: Count,
+    suspended: Count,
+    closed: Count
   }),
   budget_counts: Schema.Struct({
-    total: Schema.Natural,
-    active: Schema.Natural,
-    frozen: Schema.Natural,
-    closed: Schema.Natural,
-    over_limit: Schema.Natural,
-    with_debt: Schema.Natural,
+    total: Count,
+    active: Count,
+    frozen: Count,
+    closed: Count,
+    over_limit: Count,
+    with_debt: Count,
     by_unit: counts
   }),
-  over_limit_scopes: Schema.Array(Schema.Struct({
+  over_limit_scopes: topTen(Schema.Struct({
     scope: Schema.String,
     unit: Unit,
     allocated: Int64,
     remaining: Int64,
     debt: Int64
   })),
-  debt_scopes: Schema.Array(Schema.Struct({ scope: Schema.String, unit: Unit, debt: Int64, overdraft_limit: Int64 })),
+  debt_scopes: topTen(Schema.Struct({ scope: Schema.String, unit: Unit, debt: Int64, overdraft_limit: Int64 })),
   webhook_counts: Schema.Struct({
-    total: Schema.Natural,
-    active: Schema.Natural,
-    disabled: Schema.Natural,
-    with_failures: Schema.Natural
+    total: Count,
+    active: Count,
+    disabled: Count,
+    with_failures: Count
   }),
-  failing_webhooks: Schema.Array(Schema.Struct({
+  failing_webhooks: topTen(Schema.Struct({
     subscription_id: Schema.String,
     url: Schema.String,
-    consecutive_failures: Schema.Natural,
+    consecutive_failures: Count,
     last_failure_at: Schema.optionalKey(Wire.Instant)
   })),
-  event_counts: Schema.Struct({ total_recent: Schema.Natural, by_category: counts }),
-  recent_denials: Schema.Array(Event),
-  recent_expiries: Schema.Array(Event),
+  event_counts: Schema.Struct({ total_recent: Count, by_category: counts }),
+  recent_denials: topTen(Event),
+  recent_expiries: topTen(Event),
   recent_denials_by_reason: Schema.optionalKey(counts),
   access_control_stats: Schema.optionalKey(Schema.Struct({
-    policies_with_allow_list: Schema.Natural,
-    policies_with_deny_list: Schema.Natural
+    policies_with_allow_list: Schema.optionalKey(Count),
+    policies_with_deny_list: Schema.optionalKey(Count)
   }))
 }).annotate({ identifier: "AdminOverviewResponse" })
 

@@ -26,7 +26,7 @@ describe("An operator's view of reservations", () => {
       const list = yield* send("GET", "/v1/reservations?tenant=acme")
       assert.deepStrictEqual(list.body["reservations"].map((row: any) => row.reservation_id), [mine])
       assert.isFalse(list.body["has_more"])
-      assert.isNull(list.headers.get("x-cycles-tenant"))
+      assert.strictEqual(list.headers.get("x-cycles-tenant"), "acme")
       const filtered = yield* send("GET", "/v1/reservations?tenant=acme&status=COMMITTED")
       assert.deepStrictEqual(filtered.body["reservations"], [])
       for (const query of ["", "?tenant=", "?status=ACTIVE"]) {
@@ -38,7 +38,9 @@ describe("An operator's view of reservations", () => {
         )
       }
       for (const id of [mine, others]) {
-        assert.strictEqual((yield* send("GET", `/v1/reservations/${id}`)).body["reservation_id"], id)
+        const read = yield* send("GET", `/v1/reservations/${id}`)
+        assert.strictEqual(read.body["reservation_id"], id)
+        assert.strictEqual(read.headers.get("x-cycles-tenant"), id === mine ? "acme" : "beta")
       }
       assert.strictEqual(outcome(yield* send("GET", "/v1/reservations/none")), "404 NOT_FOUND")
       // A tenant's key sees what it saw before.

@@ -16,7 +16,10 @@ const planes = {
   governance: {
     ...governance,
     paths: { ...governance.paths, ...balances.paths },
-    components: { ...governance.components, schemas: { ...governance.components.schemas, ...balances.components.schemas } }
+    components: {
+      ...governance.components,
+      schemas: { ...governance.components.schemas, ...balances.components.schemas }
+    }
   }
 }
 
