@@ -9,15 +9,18 @@ import * as Cause from "effect/Cause"
 import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as LogLevel from "effect/LogLevel"
+import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { Told } from "./cli/client.ts"
 import { cycles } from "./cli/root.ts"
 import { version } from "./cli/version.ts"
-import { exitCodes } from "./StartupError.ts"
+import { exitCodes, StartupError } from "./StartupError.ts"
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
 
@@ -68,6 +71,19 @@ const environment = Object.fromEntries(
   Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "")
 )
 
+/** What is told in the log where `--log-level` does not say so. */
+const logLevel = Layer.effect(
+  References.MinimumLogLevel,
+  Effect.gen(function*() {
+    const said = (yield* Effect.orDie(Config.withDefault(Config.String("CYCLES_LOG_LEVEL"), "info"))).toLowerCase()
+    const level = LogLevel.values.find((level) => level.toLowerCase() === said)
+    return level ?? (yield* new StartupError({
+      reason: "Usage",
+      message: `The variable CYCLES_LOG_LEVEL is not right: expected one of ${LogLevel.values.join(", ").toLowerCase()}`
+    }))
+  })
+)
+
 // A command that ends by itself when it is told to stop has a listener of its own; every other is interrupted.
 const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   const interrupt = (signal: NodeJS.Signals): void => {
@@ -79,6 +95,7 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
 })
 
 Command.run(cycles, { version }).pipe(
+  Effect.provide(logLevel),
   Effect.tapCause(tell),
   Effect.provide(Layer.mergeAll(
     NodeServices.layer,
