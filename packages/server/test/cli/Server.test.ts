@@ -73,6 +73,13 @@ describe("cycles in front of a server", () => {
       const { json, run } = yield* asking({ CYCLES_API_KEY: yield* Servers.furnish() })
       assert.strictEqual((yield* json("balances"))["ledgers"].length, 1)
       assert.isTrue((yield* json("verify"))["holds"])
+      const { code, out } = yield* run("watch --json --count 1")
+      assert.deepStrictEqual([code, out.map((line) => parse(line)["type"])], [0, ["balances"]])
+      assert.strictEqual((yield* run("events")).code, 5)
+      const reader = yield* asking({
+        CYCLES_API_KEY: yield* Servers.furnish("seen", { permissions: ["budgets:read", "events:read"] })
+      })
+      assert.include((yield* reader.run("events")).out.join(), "budget.created")
       const refused = yield* run("tenant list --json")
       assert.strictEqual(refused.code, 5)
       assert.include(parse(refused.err[0])["next"], "CYCLES_ADMIN_API_KEY")
