@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+/**
+ * The program `cycles`.
+ *
+ * @internal
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import type * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import { serve } from "./cli/serve.ts"
+import { version } from "./cli/version.ts"
+import { exitCodes } from "./StartupError.ts"
+
+const cycles = Command.make("cycles").pipe(
+  Command.withDescription("Budget and action authority for AI agents"),
+  Command.withSubcommands([serve])
+)
+
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
+
+/** What was typed wrong is told in a line, and help only to those who ask for it. */
+const presenter: CliOutput.Presenter = {
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Effect.forEach(
+        event.errors,
+        (error: CliError.CliError) =>
+          Console.error(
+            `${event.commandPath.join(" ")}: ${oneLine(error.message)}. See ${event.commandPath.join(" ")} --help`
+          ),
+        { discard: true }
+      )
+      : CliOutput.defaultPresenter.present(event)
+}
+
+const messageOf = (error: unknown): string => error instanceof Error ? oneLine(error.message) : String(error)
+
+const isUsage = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "ShowHelp"
+
+/** The end of a program, told in one line unless it was told already. */
+const tell = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.void
+  const error = Cause.squash(cause)
+  if (isUsage(error)) return Effect.void
+  return Console.error(Cause.hasDies(cause) ? `cycles: ${Cause.pretty(cause)}` : `cycles: ${messageOf(error)}`)
+}
+
+const teardown: Runtime.Teardown = (exit, onExit) =>
+  exit._tag === "Failure" && isUsage(Cause.squash(exit.cause)) &&
+    Runtime.getErrorExitCode(Cause.squash(exit.cause)) !== 0
+    ? onExit(exitCodes.Usage)
+    : Runtime.defaultTeardown(exit, onExit)
+
+/** A variable that is set to nothing is not set: that is how compose files leave one out. */
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "")
+)
+
+// A command that ends by itself when it is told to stop has a listener of its own; every other is interrupted.
+const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (process.listenerCount(signal) === 1) fiber.interruptUnsafe()
+  }
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
+  fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
+})
+
+Command.run(cycles, { version }).pipe(
+  Effect.tapCause(tell),
+  Effect.provide(Layer.mergeAll(
+    NodeServices.layer,
+    CliOutput.layerPresenter(presenter),
+    ConfigProvider.layer(ConfigProvider.fromEnv({ env: environment }))
+  )),
+  (program) => runMain(program, { disableErrorReporting: true, teardown })
+)
