@@ -21,9 +21,10 @@
  */
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
+import { ActionDenied, ErrorCode } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
-import { ErrorResponse } from "effect-cycles/protocol/ErrorResponse"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
+import { EvidenceRef } from "effect-cycles/protocol/Evidence"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
 import { IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
 import { JsonObject } from "effect-cycles/protocol/Metrics"
@@ -89,8 +90,8 @@ export const EvidenceEnvelope = Schema.StructWithRest(
     issued_at_ms: Schema.Int,
     trace_id: Schema.optionalKey(Schema.String),
     payload: JsonObject,
-    evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
-    signature: Schema.String.check(Schema.isPattern(/^[0-9a-f]{128}$/))
+    evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u)),
+    signature: Schema.String.check(Schema.isPattern(/^[0-9a-f]{128}$/u))
   }),
   [JsonObject]
 ).annotate({ identifier: "CyclesEvidenceEnvelope" })
@@ -225,7 +226,17 @@ const { routes } = Wire
 
 const id = { reservation_id: ReservationId }
 
-const errors = errorsOf(named(ErrorResponse, "ErrorResponse"))
+const Failure = Schema.Struct({
+  // Version 0.1.26 adds what a policy denies.
+  error: Schema.Literals([...ErrorCode.literals, ...ActionDenied.fields.code.literals]),
+  message: Schema.String,
+  request_id: Schema.String,
+  trace_id: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/u))),
+  details: Schema.optionalKey(JsonObject),
+  cycles_evidence: Schema.optionalKey(EvidenceRef)
+})
+
+const errors = errorsOf(named(Failure, "ErrorResponse"))
 
 const headers = Schema.Struct({ "x-idempotency-key": Schema.optionalKey(IdempotencyKey) })
 
@@ -300,7 +311,7 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
  */
 export class EvidenceGroup extends HttpApiGroup.make("evidence", { topLevel: true }).add(
   HttpApiEndpoint.get("getEvidence", routes.getEvidence.path, {
-    params: { evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)) },
+    params: { evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u)) },
     success: EvidenceEnvelope,
     error: errors(400, 404, 429, 500)
   }),

@@ -1,0 +1,78 @@
+// Where the contracts differ from the specification on purpose, and why.
+import type { Difference } from "./compare.ts"
+
+const throttled = [
+  "decide",
+  "createReservation",
+  "listReservations",
+  "getReservation",
+  "commitReservation",
+  "releaseReservation",
+  "getBalances",
+  "createEvent"
+]
+
+/** The runtime plane. */
+export const runtime: ReadonlyArray<Difference> = [
+  {
+    reason: "section ERROR SEMANTICS reserves 429 for throttling on any operation; only some declare it",
+    at: throttled.map((name) => `${name}: 429`)
+  },
+  {
+    reason: "an authority that cannot be reached, or is full, is no fault of this server: 503 rather than 500",
+    at: [...throttled, "extendReservation"].map((name) => `${name}: 503`)
+  },
+  {
+    reason: "the operator's key belongs to the contract of the governance plane",
+    at: ["listReservations", "getReservation", "releaseReservation"].map((name) => `${name}: security AdminKeyAuth`)
+  },
+  {
+    reason: "times and counts are plain numbers, exact to 2^53 − 1; one beyond is refused rather than rounded",
+    at: [
+      "cooldown_ms",
+      "max_steps_remaining",
+      "max_tokens",
+      "retry_after_ms",
+      "tokens_input",
+      "tokens_output",
+      "latency_ms",
+      "client_time_ms",
+      "created_at_ms",
+      "expires_at_ms",
+      "finalized_at_ms",
+      "remaining_ttl_ms",
+      "issued_at_ms",
+      "cycles_nbf_ms",
+      "cycles_exp_ms"
+    ].map((name) => `* body*.${name}: maximum`)
+  },
+  {
+    reason: "so they are not int64",
+    at: [
+      "client_time_ms",
+      "created_at_ms",
+      "expires_at_ms",
+      "finalized_at_ms",
+      "remaining_ttl_ms",
+      "issued_at_ms",
+      "cycles_nbf_ms",
+      "cycles_exp_ms"
+    ].map((name) => `* body*.${name}: format`)
+  },
+  {
+    reason: "nor below −2^53",
+    at: ["issued_at_ms", "cycles_nbf_ms", "cycles_exp_ms"].map((name) => `getEvidence*: 200 body*.${name}: minimum`)
+  },
+  {
+    reason: "ReservationDetail leaves out the minimum of 0 that ReservationSummary states for the same times",
+    at: ["created_at_ms", "expires_at_ms", "finalized_at_ms"].map((name) => `getReservation: 200 body.${name}: minimum`)
+  },
+  {
+    reason: "answers do not bound an id that the parameter, its only use, bounds to 1 to 128 characters",
+    at: ["*: 200 body*.reservation_id: minLength", "*: 200 body*.reservation_id: maxLength"]
+  },
+  {
+    reason: "a later version's state makes no record unreadable to the client, which reads by the same schema",
+    at: ["getReservation: 200 body.status: enum", "listReservations: 200 body.reservations[].status: enum"]
+  }
+]
