@@ -1,67 +1,62 @@
-// A server of ours with a fresh ledger, for the drivers: a tenant, its budgets, its policies and a key are made in it, and what
-// it says of the balances in the end is read from the ledger itself.
-import { Handlers } from "@effect-cycles/http"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
-import { Governance, Ledger, LedgerStoreMemory } from "effect-cycles"
+// A server of ours on a free port, with a ledger of its own in a new folder. A tenant, its budgets, its policies and a key are
+// made on the inside, and on the inside the balances are read in the end.
+import { Server } from "@effect-cycles/server"
+import { Effect, ManagedRuntime, Redacted } from "effect"
+import { Governance, Ledger } from "effect-cycles"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
-import { createServer } from "node:http"
 
-export const start = async () => {
-  const node = createServer()
-  const served = Layer.unwrap(Effect.gen(function*() {
-    const governance = yield* Governance.Governance
-    const ledger = yield* Ledger.Ledger
-    return Handlers.serve({
-      authenticate: (key) =>
-        Effect.map(governance.authenticate(key), (principal) => ({
-          tenant: principal.tenant,
-          authority: ledger.as(principal)
-        }))
-    })
-  })).pipe(Layer.provide(NodeHttpServer.layer(() => node, { port: 0, host: "127.0.0.1" })))
+export const start = async (dataDir) => {
   const runtime = ManagedRuntime.make(
-    served.pipe(
-      Layer.provideMerge(Governance.layer({ peppers: [Redacted.make("thirty-two or more secret characters")] })),
-      Layer.provideMerge(Ledger.layer()),
-      Layer.provide(LedgerStoreMemory.layer)
-    )
+    Server.layerStandalone({
+      port: 0,
+      adminKey: Redacted.make("an admin key that no client of these has"),
+      peppers: [Redacted.make("thirty-two or more secret characters")],
+      store: { store: "sqlite", dataDir }
+    })
   )
-  const ledger = await runtime.runPromise(Ledger.Ledger)
-  const operator = await runtime.runPromise(
-    Effect.map(Governance.Governance, (governance) => governance.asOperator({ actor: "interop" }))
+  const { governance, ledger, server } = await runtime.runPromise(
+    Effect.all({ governance: Governance.Governance, ledger: Ledger.Ledger, server: Server.Server })
   )
+  const operator = governance.asOperator({ actor: "interop" })
+
+  /** What there is and as much as `inDebt` is charged on credit, and then there is no credit any more. */
+  const runIntoDebt = (tenant, { amount, inDebt, scope, unit }) =>
+    Effect.gen(function*() {
+      yield* operator.updateBudget(tenant, { scope, unit, overdraftLimit: { unit, amount: inDebt } })
+      yield* ledger.as({ tenant }).event({
+        idempotencyKey: IdempotencyKey.make(scope),
+        subject: { tenant, agent: scope.split(":").at(-1) },
+        action: { kind: "llm.completion", name: "gpt-4o" },
+        actual: { unit, amount: amount + inDebt },
+        overagePolicy: "ALLOW_WITH_OVERDRAFT"
+      })
+      yield* operator.updateBudget(tenant, { scope, unit, overdraftLimit: { unit, amount: 0n } })
+    })
+
   return {
-    url: `http://127.0.0.1:${node.address().port}`,
+    url: server.url,
+
+    /** Makes a tenant with what it needs, and returns the secret of its key. */
     provision: (tenant, budgets, policies) =>
       runtime.runPromise(Effect.gen(function*() {
         yield* operator.createTenant(tenant, { name: tenant })
-        for (const { overdraft, scope, unit, amount } of budgets) {
+        for (const { amount, overdraft, scope, unit } of budgets) {
           yield* operator.createBudget(tenant, {
             scope,
             allocated: { unit, amount },
             ...(overdraft === undefined ? undefined : { overdraftLimit: { unit, amount: overdraft } })
           })
         }
-        for (const { amount, inDebt, scope, unit } of budgets) {
-          if (inDebt === undefined) continue
-          // What there is and more is charged on credit, and then there is no credit any more.
-          yield* operator.updateBudget(tenant, { scope, overdraftLimit: { unit, amount: inDebt }, unit })
-          yield* ledger.as({ tenant }).event({
-            idempotencyKey: IdempotencyKey.make(scope),
-            subject: { tenant, agent: scope.split(":").at(-1) },
-            action: { kind: "llm.completion", name: "gpt-4o" },
-            actual: { unit, amount: amount + inDebt },
-            overagePolicy: "ALLOW_WITH_OVERDRAFT"
-          })
-          yield* operator.updateBudget(tenant, { scope, overdraftLimit: { unit, amount: 0n }, unit })
-        }
+        for (const budget of budgets) if (budget.inDebt !== undefined) yield* runIntoDebt(tenant, budget)
         for (const policy of policies) yield* operator.createPolicy(tenant, policy)
         const { secret } = yield* operator.createApiKey(tenant, { name: "interop" })
         return Redacted.value(secret)
       })),
+
+    /** Every balance of a tenant. */
     balances: (tenant) =>
       runtime.runPromise(Effect.map(operator.budgets(tenant), (rows) => rows.map(({ balance }) => balance))),
+
     stop: () => runtime.dispose()
   }
 }
