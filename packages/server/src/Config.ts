@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import * as Secrets from "./Secrets.ts"
-import { DEFAULT_PORT } from "./Server.ts"
+import { defaults } from "./Server.ts"
 import { StartupError } from "./StartupError.ts"
 import type * as Storage from "./Storage.ts"
 
@@ -107,13 +107,13 @@ export const serveFlags = {
     "CYCLES_HOST",
     Config.String,
     "The address to listen on; 0.0.0.0 lets other machines in"
-  ).pipe(Flag.withDefault("127.0.0.1")),
+  ).pipe(Flag.withDefault(defaults.host)),
   port: setting(
     Flag.Int("port").pipe(Flag.withAlias("p")),
     "CYCLES_PORT",
     Config.Port,
     "The port to listen on; a free one with 0"
-  ).pipe(Flag.withDefault(DEFAULT_PORT)),
+  ).pipe(Flag.withDefault(defaults.port)),
   ...storeFlags
 }
 

@@ -1,98 +1,224 @@
 /**
- * A Cycles server: the planes of the protocol over a ledger, on a port.
+ * A Cycles server: the planes of the protocol over a ledger, on a port, with what operating it needs.
+ *
+ * **Example** (A server of a test, on a free port)
+ *
+ * ```ts
+ * import { Server } from "@effect-cycles/server"
+ * import { Effect, Redacted } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { url } = yield* Server.Server
+ *   const response = yield* Effect.promise(() => fetch(`${url}/health/ready`))
+ *   return yield* Effect.promise(() => response.text())
+ * }).pipe(
+ *   Effect.provide(Server.layerStandalone({
+ *     store: { store: "memory" },
+ *     adminKey: Redacted.make("thirty-two or more secret characters"),
+ *     peppers: [Redacted.make("thirty-two or more secret characters")],
+ *     port: 0
+ *   }))
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => "{\"status\":\"UP\",\"store\":\"UP\"}"
+ * ```
  *
  * @since 0.1.0
  */
 import * as Handlers from "@effect-cycles/http/Handlers"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { RuntimeApi } from "@effect-cycles/http/RuntimeApi"
+import * as WireJson from "@effect-cycles/http/WireJson"
 import { Governance } from "effect-cycles/ledger/Governance"
 import { Ledger } from "effect-cycles/ledger/Ledger"
-import type { LedgerStore } from "effect-cycles/ledger/LedgerStore"
+import { LedgerStore } from "effect-cycles/ledger/LedgerStore"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import type * as IpNetwork from "effect/net/IpNetwork"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
-import { StartupError } from "./StartupError.ts"
+import * as Docs from "./Docs.ts"
+import * as Health from "./Health.ts"
+import * as Authentication from "./internal/Authentication.ts"
+import * as Gate from "./internal/Gate.ts"
+import * as Listener from "./internal/Listener.ts"
+import * as Operations from "./internal/Operations.ts"
+import * as Metrics from "./Metrics.ts"
+import type { StartupError } from "./StartupError.ts"
 import * as Storage from "./Storage.ts"
 
 /**
  * Where a server listens, and what it lets in.
  *
+ * - `adminKey`: what `X-Admin-API-Key` must be
  * - `host`: the address to listen on; `127.0.0.1` when not given, which only this machine can reach
  * - `port`: the port to listen on; 7878 when not given, a free one when 0
- * - `adminKey`: what `X-Admin-API-Key` must be
+ *
+ * What is let in:
+ *
+ * - `requestsPerSecond`: how many requests a key may send in a second, and at once; 5,000 when not given, any number when 0. Commit,
+ *   release, extend and event are neither counted nor refused
+ * - `authFailuresPerMinute`: how often an address may send a key that is not good; 20 when not given, any number when 0
+ * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
+ * - `maxHeaderBytes`: how long all headers of a request may be; 16 KiB when not given
+ * - `maxConnections`: how many connections may be open; further ones are refused. 4,096 when not given
+ * - `headersTimeoutMs`, `requestTimeoutMs`: how long a request's headers, and all of it, may take to arrive; 10,000 and 30,000
+ * - `idleTimeoutMs`: how long a connection may stand idle; 65,000 when not given, longer than the usual minute of a load balancer
+ * - `corsOrigins`: the origins whose pages may ask, such as `https://console.example.com`; none when not given
+ * - `trustedProxies`: the networks of proxies whose `X-Forwarded-For` is believed; none when not given
+ *
+ * When it ends:
+ *
+ * - `drainDelayMs`: how long it goes on as before, not ready any more, so that a load balancer can take notice; 0 when not given
+ * - `shutdownTimeoutMs`: how long requests may then take to end before they are cut off; 30,000 when not given
+ *
+ * - `logRequests`: whether every request is told in the log; not when not given
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  readonly adminKey: Redacted.Redacted<string>
   readonly host?: string | undefined
   readonly port?: number | undefined
-  readonly adminKey: Redacted.Redacted<string>
+  readonly requestsPerSecond?: number | undefined
+  readonly authFailuresPerMinute?: number | undefined
+  readonly maxRequestBytes?: number | undefined
+  readonly maxHeaderBytes?: number | undefined
+  readonly maxConnections?: number | undefined
+  readonly headersTimeoutMs?: number | undefined
+  readonly requestTimeoutMs?: number | undefined
+  readonly idleTimeoutMs?: number | undefined
+  readonly corsOrigins?: ReadonlyArray<string> | undefined
+  readonly trustedProxies?: ReadonlyArray<IpNetwork.IpNetwork> | undefined
+  readonly drainDelayMs?: number | undefined
+  readonly shutdownTimeoutMs?: number | undefined
+  readonly logRequests?: boolean | undefined
 }
 
 /**
- * The port of a server when none is given.
+ * What holds where an option is not given.
  *
  * @category configuration
  * @since 0.1.0
  */
-export const DEFAULT_PORT = 7878
+export const defaults = {
+  host: "127.0.0.1",
+  port: 7_878,
+  requestsPerSecond: 5_000,
+  authFailuresPerMinute: 20,
+  maxRequestBytes: 1_024 * 1_024,
+  maxHeaderBytes: 16 * 1_024,
+  maxConnections: 4_096,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  idleTimeoutMs: 65_000,
+  drainDelayMs: 0,
+  shutdownTimeoutMs: 30_000
+} as const
 
 /**
  * A server that listens.
  *
  * - `url`: where, for example `http://127.0.0.1:7878`
+ * - `hasCutOff`: whether it ended before all of its requests had, once its scope is closed
  *
  * @category services
  * @since 0.1.0
  */
-export class Server extends Context.Service<Server, { readonly url: string }>()("@effect-cycles/server/Server") {}
+export class Server extends Context.Service<Server, {
+  readonly url: string
+  readonly hasCutOff: () => boolean
+}>()("@effect-cycles/server/Server") {}
+
+/** What the parts of a server share. */
+interface Shared {
+  readonly metrics: Metrics.Operations
+  readonly authentication: Authentication.Authentication
+  readonly isDraining: () => boolean
+}
+
+const share = (options: Options, isDraining: () => boolean) =>
+  Effect.gen(function*() {
+    const metrics = Option.getOrElse(yield* Effect.serviceOption(Metrics.Metrics), Metrics.make)
+    const authentication = Authentication.make({
+      adminKey: options.adminKey,
+      requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
+      authFailuresPerMinute: options.authFailuresPerMinute ?? defaults.authFailuresPerMinute,
+      metrics,
+      ledger: yield* Ledger,
+      governance: yield* Governance
+    })
+    return { metrics, authentication, isDraining }
+  })
+
+const operations = (): ReadonlyArray<Operations.Named> => [
+  ...Operations.namesOf(RuntimeApi),
+  ["GET", "/health/*", "health"],
+  ["GET", "/actuator/*", "health"],
+  ["GET", "/metrics", "metrics"],
+  ["GET", "/docs", "docs"],
+  ["GET", "/openapi.json", "docs"]
+]
+
+/** The contract to read: as a document and as a page. Made when somebody asks. */
+const contract = (document: () => object) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const json = yield* Effect.cached(
+      Effect.sync(() => HttpServerResponse.text(WireJson.stringify(document()), { contentType: "application/json" }))
+    )
+    const page = yield* Effect.cached(Effect.sync(() =>
+      HttpServerResponse.text(Docs.page(document()), {
+        contentType: "text/html; charset=utf-8",
+        headers: {
+          "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+          "x-content-type-options": "nosniff"
+        }
+      })
+    ))
+    return Layer.mergeAll(HttpRouter.add("GET", "/openapi.json", json), HttpRouter.add("GET", "/docs", page))
+  }))
+
+const metricsText = (metrics: Metrics.Operations) =>
+  HttpRouter.add(
+    "GET",
+    "/metrics",
+    Effect.sync(() =>
+      HttpServerResponse.text(metrics.text(), { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+    )
+  )
+
+const planes = (options: Options, { authentication }: Shared) =>
+  Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes: options.maxRequestBytes })
+
+const gate = (options: Options, { isDraining, metrics }: Shared) =>
+  Gate.make({
+    metrics,
+    isDraining,
+    operationOf: Operations.finder(operations()),
+    logRequests: options.logRequests ?? false,
+    corsOrigins: options.corsOrigins ?? [],
+    trustedProxies: options.trustedProxies ?? []
+  })
 
 /**
- * The routes of a server, for a router of one's own: to answer requests without a socket, for one.
+ * The routes of both planes, for a router of one's own: to answer requests without a socket, for one. Give that router
+ * `Handlers.routerConfig`. What comes this way is known by no address, and no address is kept from trying.
  *
  * @category layers
  * @since 0.1.0
  */
 export const routes = (
-  _options: Omit<Options, "host" | "port">
+  options: Pick<Options, "adminKey" | "requestsPerSecond" | "maxRequestBytes">
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Ledger | Governance> =>
-  Layer.unwrap(Effect.gen(function*() {
-    const ledger = yield* Ledger
-    const governance = yield* Governance
-    return Handlers.layer({
-      authenticate: (key) =>
-        Effect.map(
-          governance.authenticate(key),
-          (principal) => ({ tenant: principal.tenant, authority: ledger.as(principal) })
-        ),
-      openapiPath: "/openapi.json"
-    })
-  }))
-
-const cannotListen = (host: string, port: number, cause: unknown): StartupError => {
-  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
-  return code === "EADDRINUSE"
-    ? new StartupError({
-      reason: "PortInUse",
-      message:
-        `Port ${port} of ${host} is in use. Stop what listens there, or choose another with --port or CYCLES_PORT`,
-      cause
-    })
-    : new StartupError({
-      reason: "CannotListen",
-      message: `${host}:${port} cannot be listened on (${code}). Choose others with --host and --port`,
-      cause
-    })
-}
+  Layer.unwrap(Effect.map(share(options, () => false), (shared) => planes(options, shared)))
 
 /**
- * A server on the ledger around it. Listens when it is built; its scope ends it.
+ * A server on the ledger around it. Listens when it is built. Its scope ends it: it is not ready any more, then takes no more
+ * connections, then waits for the requests that are under way.
  *
  * @category layers
  * @since 0.1.0
@@ -101,31 +227,47 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
   Layer.effect(
     Server,
     Effect.gen(function*() {
-      const { host = "127.0.0.1", port = DEFAULT_PORT } = options
-      const node = createServer()
-      const listening = Effect.mapError(
-        NodeHttpServer.make(() => node, { port, host }),
-        (error) => cannotListen(host, port, error.cause)
-      )
-      yield* Layer.build(
-        HttpRouter.serve(routes(options), {
-          routerConfig: Handlers.routerConfig,
-          disableLogger: true,
-          disableListenLog: true
-        }).pipe(
-          Layer.provide(Handlers.layerRedacted),
-          Layer.provide(Layer.effect(HttpServer.HttpServer, listening))
+      let isDraining = false
+      let hasCutOff = false
+      const shared = yield* share(options, () => isDraining)
+      const app = yield* HttpRouter.toHttpEffect(
+        Layer.mergeAll(
+          planes(options, shared),
+          Health.layer({ store: yield* LedgerStore, isDraining: () => isDraining }),
+          metricsText(shared.metrics),
+          contract(() => OpenApi.fromApi(RuntimeApi))
+        ).pipe(
+          Layer.provideMerge(Handlers.layerRedacted)
         )
+      ).pipe(
+        Effect.provideService(HttpRouter.RouterConfig, Handlers.routerConfig)
       )
-      // A server that listens on a port has an address with one.
-      const address = node.address() as AddressInfo
-      const name = address.family === "IPv6" ? `[${address.address}]` : address.address
-      return { url: `http://${name}:${address.port}` }
+      const { url } = yield* Listener.listen(gate(options, shared)(app), {
+        host: options.host ?? defaults.host,
+        port: options.port ?? defaults.port,
+        named: ["--port", "CYCLES_PORT"],
+        maxHeaderBytes: options.maxHeaderBytes ?? defaults.maxHeaderBytes,
+        maxConnections: options.maxConnections ?? defaults.maxConnections,
+        headersTimeoutMs: options.headersTimeoutMs ?? defaults.headersTimeoutMs,
+        requestTimeoutMs: options.requestTimeoutMs ?? defaults.requestTimeoutMs,
+        idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
+        beforeEnd: Effect.andThen(
+          Effect.sync(() => {
+            isDraining = true
+          }),
+          Effect.sleep(options.drainDelayMs ?? defaults.drainDelayMs)
+        ),
+        shutdownTimeoutMs: options.shutdownTimeoutMs ?? defaults.shutdownTimeoutMs,
+        onCutOff: () => {
+          hasCutOff = true
+        }
+      })
+      return { url, hasCutOff: () => hasCutOff }
     })
   )
 
 /**
- * A server and a ledger of its own.
+ * A server and a ledger of its own, with the store's transactions in its metrics.
  *
  * @category layers
  * @since 0.1.0
@@ -133,4 +275,8 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
 export const layerStandalone = (
   options: Options & Storage.Options
 ): Layer.Layer<Server | Ledger | Governance | LedgerStore, StartupError> =>
-  Layer.provideMerge(layer(options), Storage.layer(options))
+  layer(options).pipe(
+    Layer.provideMerge(Storage.layerLedger(options)),
+    Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
+    Layer.provide(Metrics.layer)
+  )

@@ -130,20 +130,30 @@ export interface Options {
 }
 
 /**
- * Provides a ledger on a store, and what governs it.
+ * Provides a ledger on the store around it, and what governs it.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  { ledger, peppers, store }: Options
-): Layer.Layer<Ledger.Ledger | Governance.Governance | LedgerStore.LedgerStore, StartupError> =>
+export const layerLedger = (
+  { ledger, peppers }: Omit<Options, "store">
+): Layer.Layer<Ledger.Ledger | Governance.Governance, StartupError, LedgerStore.LedgerStore> =>
   Governance.layer({ peppers }).pipe(
     // Only a pepper can be wrong here, and those that come by `Secrets.load` are not.
     Layer.catchTag(
       "InvalidRequest",
       (error) => Layer.effect(Governance.Governance, Effect.fail(unusable("Secret", error)))
     ),
-    Layer.provideMerge(Ledger.layer(ledger)),
-    Layer.provideMerge(layerStore(store))
+    Layer.provideMerge(Ledger.layer(ledger))
   )
+
+/**
+ * Provides a ledger on a store, and what governs it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: Options
+): Layer.Layer<Ledger.Ledger | Governance.Governance | LedgerStore.LedgerStore, StartupError> =>
+  Layer.provideMerge(layerLedger(options), layerStore(options.store))

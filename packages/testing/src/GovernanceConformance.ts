@@ -129,6 +129,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           defaultTtlMs: 5_000,
           maxTtlMs: 60_000,
           maxExtensions: 0,
+          expiryPolicy: "GRACE_ONLY",
           overagePolicy: "REJECT",
           metadata: { team: "b" }
         })
@@ -141,6 +142,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           defaultTtlMs: 5_000,
           maxTtlMs: 60_000,
           maxExtensions: 0,
+          expiryPolicy: "GRACE_ONLY",
           metadata: { team: "b" },
           createdAtMs: 0,
           updatedAtMs: 5,

@@ -112,6 +112,7 @@ const budgetRow = (tenant: string, path = "", over?: Partial<BudgetRow>): Budget
   updatedAtMs: START_MS,
   lastDenial: undefined,
   pace: undefined,
+  period: undefined,
   ...over
 })
 
@@ -416,6 +417,7 @@ export const suite = (name: string, layerOf: LayerOf): void => {
           defaultTtlMs: 5_000,
           maxTtlMs: undefined,
           maxExtensions: 3,
+          expiryPolicy: "GRACE_ONLY",
           metadata: { plan: "gold", seats: 2n ** 62n },
           createdAtMs: START_MS,
           updatedAtMs: START_MS + 1,
@@ -441,7 +443,13 @@ export const suite = (name: string, layerOf: LayerOf): void => {
           {
             tenants: [tenantRow("acme", { lastTimeMs: 9, lastEntry: 2, lastEvent: 3, lastAct: 4, profile })],
             budgets: [
-              budgetRow("acme", "", { limits, pace, lastDenial: 7, metadata: { a: [1, "n1", 2n ** 63n] } }),
+              budgetRow("acme", "", {
+                limits,
+                pace,
+                period: { rollover: "NONE", startMs: 1, endMs: undefined },
+                lastDenial: 7,
+                metadata: { a: [1, "n1", 2n ** 63n] }
+              }),
               budgetRow("acme", "", { unit: "CREDITS", status: "CLOSED", spent: MAX_INT64 })
             ],
             reservations: [

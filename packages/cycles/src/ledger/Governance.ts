@@ -69,6 +69,8 @@ import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
+import type { TenantsQuery } from "./Finding.ts"
+import * as Finding from "./Finding.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
@@ -89,9 +91,10 @@ import type { Permission, Principal } from "./Principal.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
-import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
+import type { ApiKeySettings, Order, Registration, TenantSettings } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { reaches } from "./rules/Standing.ts"
+import type { Found } from "./Searching.ts"
 import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
@@ -100,6 +103,7 @@ export type {
   ApiKeySettings,
   AuditQuery,
   BudgetOptions,
+  Found,
   FundReply,
   FundRequest,
   LimitState,
@@ -107,6 +111,7 @@ export type {
   PolicyOptions,
   PolicyRow,
   TenantSettings,
+  TenantsQuery,
   UpdateRequest
 }
 
@@ -164,7 +169,7 @@ export interface NewApiKey {
 export interface Budget extends
   Pick<
     BudgetRow,
-    "id" | "tenant" | "status" | "limits" | "overagePolicy" | "metadata" | "createdAtMs" | "updatedAtMs"
+    "id" | "tenant" | "status" | "limits" | "overagePolicy" | "period" | "metadata" | "createdAtMs" | "updatedAtMs"
   >
 {
   readonly balance: Balance
@@ -217,8 +222,16 @@ export interface Governing {
     tenant: string,
     options: TenantSettings & { readonly name: string }
   ) => Effect.Effect<Tenant, GovernanceError>
-  /** Changes what is given. */
-  readonly updateTenant: (tenant: string, settings: TenantSettings) => Effect.Effect<Tenant, GovernanceError>
+  /** The same, and whether the tenant was not there before. */
+  readonly registerTenant: (
+    tenant: string,
+    options: TenantSettings & { readonly name: string }
+  ) => Effect.Effect<{ readonly tenant: Tenant; readonly isNew: boolean }, GovernanceError>
+  /** Changes what is given, its status with the rest or not at all; see {@link Governing.closeTenant} for what closing does. */
+  readonly updateTenant: (
+    tenant: string,
+    settings: TenantSettings & { readonly status?: TenantProfile["status"] | undefined }
+  ) => Effect.Effect<Tenant, GovernanceError>
   /** From now on the tenant gets no new holds; those it has can be settled and extended. */
   readonly suspendTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
   /** Ends a suspension. */
@@ -237,6 +250,11 @@ export interface Governing {
       readonly parent?: string | undefined
     }
   ) => Effect.Effect<ReadonlyArray<Tenant>, Trouble>
+  /**
+   * The registered tenants a query asks for, a page at a time. Sorted by anything but their id, all that match are read for each
+   * page.
+   */
+  readonly findTenants: (query: TenantsQuery) => Effect.Effect<Found<Tenant>, Trouble>
 
   /**
    * Makes a key of a registered tenant. It lives 90 days when no `expiresAtMs` is given, and may do what `Permission.defaults` says when no permissions
@@ -407,11 +425,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return {
         code: "FORBIDDEN",
         reason: `only an operator may do this, with the permission ${needs}`,
-        details: { suggestion: "Ask an operator to do it" }
+        details: { permission: needs, suggestion: "Ask an operator to do it" }
       }
     }
     return caller.permissions !== undefined && !covers(caller.permissions, needs)
-      ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing` }
+      ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing`, details: { permission: needs } }
       : invalidTenant(tenant)
   }
 
@@ -516,25 +534,34 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     return from(after, [])
   }
 
-  return {
-    createTenant: (tenant, options) =>
-      changeTenant(
+  const register: Governing["registerTenant"] = (tenant, options) =>
+    Effect.map(
+      order<Registration>(
         tenant,
-        "createTenant",
+        "admin:tenants:write",
+        aboutTenant("createTenant", tenant, detailsOf(options)),
         () =>
           checked(flawedTenantId(tenant) ?? flawed(flaws.tenant(options)) ?? unnamed(options.name), {
             _tag: "CreateTenant",
             name: options.name,
             settings: options
-          }),
-        detailsOf(options)
+          })
       ),
+      ({ isNew, profile }) => ({ tenant: { tenant, ...profile }, isNew })
+    )
+
+  return {
+    createTenant: (tenant, options) => Effect.map(register(tenant, options), ({ tenant }) => tenant),
+    registerTenant: register,
     updateTenant: (tenant, settings) =>
       changeTenant(
         tenant,
         "updateTenant",
-        () => checked(flawed(flaws.tenant(settings)), { _tag: "UpdateTenant", settings }),
-        detailsOf(settings)
+        () => {
+          const { status, ...rest } = settings
+          return checked(flawed(flaws.tenant(settings)), { _tag: "UpdateTenant", settings: rest, status })
+        },
+        { ...detailsOf(settings), status: settings.status }
       ),
     suspendTenant: changeStatus("suspendTenant", "SUSPENDED"),
     reactivateTenant: changeStatus("reactivateTenant", "ACTIVE"),
@@ -564,6 +591,15 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
               : next(last.tenant)
           })
         return Effect.catch(next(options?.after ?? ""), unavailable)
+      }),
+    findTenants: (query) =>
+      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", undefined, (cause) => {
+        const page = Finding.tenants<Tenant>(query, (after, limit) =>
+          Effect.map(engine.store.tenants(after, limit), (rows) =>
+            rows.map((row) => tenantOf(row) ?? row.tenant)))
+        return Result.isSuccess(page)
+          ? Effect.catch(page.success, unavailable)
+          : Effect.fail(toError(page.failure, cause) as Trouble)
       }),
 
     createApiKey: (tenant, options) =>
@@ -786,7 +822,8 @@ const detailsOf = (settings: TenantSettings): Deed["details"] => ({
   default_commit_overage_policy: settings.overagePolicy,
   default_reservation_ttl_ms: settings.defaultTtlMs,
   max_reservation_ttl_ms: settings.maxTtlMs,
-  max_reservation_extensions: settings.maxExtensions
+  max_reservation_extensions: settings.maxExtensions,
+  reservation_expiry_policy: settings.expiryPolicy
 })
 
 const flawed = (flaw: { readonly field: string; readonly reason: string } | undefined): Refusal | undefined =>
@@ -824,8 +861,19 @@ const tenantOf = ({ profile, tenant }: TenantRow): Tenant | undefined =>
   profile === undefined ? undefined : { tenant, ...profile }
 
 const budgetOf = (row: BudgetRow): Budget => {
-  const { createdAtMs, id, limits, metadata, overagePolicy, status, tenant, updatedAtMs } = row
-  return { id, tenant, status, limits, overagePolicy, metadata, createdAtMs, updatedAtMs, balance: balanceOf(row) }
+  const { createdAtMs, id, limits, metadata, overagePolicy, period, status, tenant, updatedAtMs } = row
+  return {
+    id,
+    tenant,
+    status,
+    limits,
+    overagePolicy,
+    period,
+    metadata,
+    createdAtMs,
+    updatedAtMs,
+    balance: balanceOf(row)
+  }
 }
 
 const unavailable = (error: StoreError): Effect.Effect<never, AuthorityUnavailable> =>

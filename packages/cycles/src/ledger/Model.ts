@@ -97,6 +97,21 @@ export interface Pace {
 }
 
 /**
+ * What is said of a budget's period: kept and shown. No period begins by itself; whoever begins one does so by RESET_SPENT, and what a
+ * limit counts in is a window.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetPeriod {
+  readonly rollover: "NONE" | "CARRY_FORWARD" | "CAP_AT_ALLOCATED" | undefined
+  /** Unix milliseconds. */
+  readonly startMs: number | undefined
+  /** Unix milliseconds. */
+  readonly endMs: number | undefined
+}
+
+/**
  * One budget: an allocation on a scope in one unit, and its limits. What remains is derived, see {@link remaining}.
  *
  * @category models
@@ -108,6 +123,7 @@ export interface BudgetRow extends Figures {
   readonly limits: ReadonlyArray<Limit>
   /** The overage policy of holds on this budget that name none; the tenant's when not given. */
   readonly overagePolicy: OveragePolicy | undefined
+  readonly period: BudgetPeriod | undefined
   readonly metadata: JsonObject | undefined
   readonly createdAtMs: number
   readonly updatedAtMs: number
@@ -343,6 +359,8 @@ export interface TenantProfile {
   readonly defaultTtlMs: number | undefined
   readonly maxTtlMs: number | undefined
   readonly maxExtensions: number | undefined
+  /** What is said of holds whose lease has ended; both are what the ledger does. */
+  readonly expiryPolicy: "AUTO_RELEASE" | "GRACE_ONLY" | undefined
   readonly metadata: JsonObject | undefined
   readonly createdAtMs: number
   readonly updatedAtMs: number

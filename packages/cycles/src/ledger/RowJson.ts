@@ -37,6 +37,7 @@ import type { Subject } from "../protocol/Subject.ts"
 import type {
   Act,
   ApiKeyRow,
+  BudgetPeriod,
   BudgetRow,
   BudgetStatus,
   CounterRow,
@@ -168,7 +169,8 @@ type ProfileJson = readonly [
   createdAtMs: number,
   updatedAtMs: number,
   suspendedAtMs: number | Absent,
-  closedAtMs: number | Absent
+  closedAtMs: number | Absent,
+  expiryPolicy: TenantProfile["expiryPolicy"] | Absent
 ]
 
 const profileJson = (profile: TenantProfile): ProfileJson => [
@@ -183,7 +185,8 @@ const profileJson = (profile: TenantProfile): ProfileJson => [
   profile.createdAtMs,
   profile.updatedAtMs,
   profile.suspendedAtMs,
-  profile.closedAtMs
+  profile.closedAtMs,
+  profile.expiryPolicy
 ]
 
 const unprofile = (members: ProfileJson): TenantProfile => ({
@@ -198,7 +201,8 @@ const unprofile = (members: ProfileJson): TenantProfile => ({
   createdAtMs: members[8],
   updatedAtMs: members[9],
   suspendedAtMs: members[10] ?? undefined,
-  closedAtMs: members[11] ?? undefined
+  closedAtMs: members[11] ?? undefined,
+  expiryPolicy: members[12] ?? undefined
 })
 
 type TenantJson = readonly [
@@ -270,7 +274,14 @@ type BudgetJson = readonly [
   updatedAtMs: number,
   lastDenial: number | Absent,
   id: string,
-  pace: PaceJson | Absent
+  pace: PaceJson | Absent,
+  period: PeriodJson | Absent
+]
+
+type PeriodJson = readonly [
+  rollover: BudgetPeriod["rollover"] | Absent,
+  startMs: number | Absent,
+  endMs: number | Absent
 ]
 
 const none: ReadonlyArray<never> = []
@@ -292,6 +303,17 @@ const unpace = (members: PaceJson | Absent): Pace | undefined =>
       spent: BigInt(members[1]),
       dozen: BigInt(members[2]),
       dozenBefore: BigInt(members[3])
+    }
+
+const periodJson = ({ endMs, rollover, startMs }: BudgetPeriod): PeriodJson => [rollover, startMs, endMs]
+
+const unperiod = (members: PeriodJson | Absent): BudgetPeriod | undefined =>
+  members === null || members === undefined
+    ? undefined
+    : {
+      rollover: members[0] ?? undefined,
+      startMs: members[1] ?? undefined,
+      endMs: members[2] ?? undefined
     }
 
 const limitJson = (limit: Limit): LimitJson => [
@@ -333,7 +355,8 @@ export const budget: RowCodec<BudgetRow> = {
       row.updatedAtMs,
       row.lastDenial,
       row.id,
-      row.pace === undefined ? undefined : paceJson(row.pace)
+      row.pace === undefined ? undefined : paceJson(row.pace),
+      row.period === undefined ? undefined : periodJson(row.period)
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -358,7 +381,8 @@ export const budget: RowCodec<BudgetRow> = {
       createdAtMs: members[15],
       updatedAtMs: members[16],
       lastDenial: members[17] ?? undefined,
-      pace: unpace(members[19])
+      pace: unpace(members[19]),
+      period: unperiod(members[20])
     }
   }
 }

@@ -65,6 +65,7 @@ const register = Effect.fnUntraced(function*(profile: Partial<TenantProfile>) {
         defaultTtlMs: undefined,
         maxTtlMs: undefined,
         maxExtensions: undefined,
+        expiryPolicy: undefined,
         metadata: undefined,
         createdAtMs: START_MS,
         updatedAtMs: START_MS,

@@ -92,6 +92,7 @@ const rows = {
       defaultTtlMs: Maybe(Time),
       maxTtlMs: Maybe(Time),
       maxExtensions: Maybe(Schema.Natural),
+      expiryPolicy: Maybe(Schema.Literals(["AUTO_RELEASE", "GRACE_ONLY"])),
       metadata: MaybeFree,
       createdAtMs: Time,
       updatedAtMs: Time,
@@ -115,6 +116,11 @@ const rows = {
       rollover: Maybe(Whole)
     })),
     overagePolicy: Maybe(OveragePolicy),
+    period: Maybe(Schema.Struct({
+      rollover: Maybe(Schema.Literals(["NONE", "CARRY_FORWARD", "CAP_AT_ALLOCATED"])),
+      startMs: Maybe(Time),
+      endMs: Maybe(Time)
+    })),
     metadata: MaybeFree,
     createdAtMs: Time,
     updatedAtMs: Time,

@@ -23,7 +23,7 @@ export const routes = {
 } as const
 
 /** A parameter that may be absent; a blank one is. Clients write `?from=${maybeUnset}` into every query. */
-const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) =>
+export const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) =>
   Schema.optionalKey(Schema.String).pipe(
     Schema.decodeTo(Schema.optionalKey(value), {
       decode: SchemaGetter.transformOptional(Option.filter((text: string) => text.trim() !== "")),
@@ -31,13 +31,13 @@ const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) 
     })
   )
 
-const wholeNumber = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
+export const wholeNumber = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
 
 const LimitText = wholeNumber.pipe(
   Schema.decodeTo(Limit, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 
-const BooleanText = Schema.Literals(["true", "false"]).pipe(
+export const BooleanText = Schema.Literals(["true", "false"]).pipe(
   Schema.decodeTo(
     Schema.Boolean,
     SchemaTransformation.transform({ decode: (text) => text === "true", encode: (value) => value ? "true" : "false" })
@@ -57,7 +57,7 @@ const isInstant = (text: string): boolean => {
   return date.getUTCDate() === Number(day)
 }
 
-const InstantText = Schema.String.check(
+export const InstantText = Schema.String.check(
   Schema.makeFilter((text) => isInstant(text) || "must be an ISO 8601 date-time with its offset")
 ).pipe(
   Schema.decodeTo(

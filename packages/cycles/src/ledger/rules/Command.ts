@@ -16,6 +16,7 @@ import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
 import type {
   Act,
   ApiKeyRow,
+  BudgetPeriod,
   BudgetRow,
   BudgetStatus,
   CounterRow,
@@ -35,7 +36,7 @@ import type {
 import type { Permission } from "../Permission.ts"
 import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
-import type { Order } from "./Order.ts"
+import type { Order, Registration } from "./Order.ts"
 
 /**
  * A limit to put on a budget: how much may be taken within a window of time. All amounts are in the budget's unit.
@@ -90,6 +91,7 @@ export interface LimitState {
  * - `overdraftLimit`: how much debt ALLOW_WITH_OVERDRAFT may make; none when not given
  * - `status`: ACTIVE when not given
  * - `overagePolicy`: of holds on this budget that name none; the tenant's when not given
+ * - `period`: kept and shown, see `BudgetPeriod`; its end, if any, is after its start
  * - `metadata`: free, never looked into
  * - `limits`: how much of it may be taken within windows of time, at most 16; none when not given
  *
@@ -102,6 +104,7 @@ export interface BudgetOptions {
   readonly overdraftLimit?: AnyAmount | undefined
   readonly status?: BudgetStatus | undefined
   readonly overagePolicy?: OveragePolicy | undefined
+  readonly period?: Partial<BudgetPeriod> | undefined
   readonly metadata?: JsonObject | undefined
   readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
@@ -307,6 +310,7 @@ export type Verdict =
       | ReadonlyArray<LimitState>
       | PolicyRow
       | TenantProfile
+      | Registration
       | ApiKeyRow
       | undefined
     readonly changes: ReadonlyArray<Change>

@@ -30,11 +30,10 @@ export const keysOfOrder = ({ cause, order }: Govern, view: View, missing: Missi
     case "CreateTenant":
     case "UpdateTenant":
       if (typeof order.settings.parent === "string") keysOfParents(order.settings.parent, view, missing)
+      if (order._tag === "UpdateTenant" && order.status === "CLOSED") keysOfClosing(cause.tenant, view, missing)
       return
     case "SetTenantStatus":
-      if (order.status !== "CLOSED") return
-      missing.whole(cause.tenant)
-      for (const row of view.whole(cause.tenant)?.open ?? none) Limits.wantHeld(row, missing)
+      if (order.status === "CLOSED") keysOfClosing(cause.tenant, view, missing)
       return
     case "CreateApiKey":
       missing.document(documentOf(cause, order.key.id))
@@ -55,6 +54,11 @@ export const keysOfOrder = ({ cause, order }: Govern, view: View, missing: Missi
     case "Refuse":
       return
   }
+}
+
+const keysOfClosing = (tenant: string, view: View, missing: Missing): void => {
+  missing.whole(tenant)
+  for (const row of view.whole(tenant)?.open ?? none) Limits.wantHeld(row, missing)
 }
 
 export const decideOrder = (view: View, command: Govern, now: number): Verdict => {

@@ -20,7 +20,8 @@ const taken = (view: View, { id, name, tenant }: PolicyRow): Verdict | undefined
     ? refused({
       code: "INVALID_REQUEST",
       field: "name",
-      reason: `there is already a policy named "${name}"`
+      reason: `there is already a policy named "${name}"`,
+      details: { conflict: "DUPLICATE_RESOURCE" }
     })
     : undefined
 

@@ -29,7 +29,7 @@ const unfit = (row: ApiKeyRow | undefined, cause: Cause, now: number): Refusal |
   if (row.status !== "ACTIVE") return { code: "UNAUTHORIZED", reason: "the key was revoked" }
   if (now >= row.expiresAtMs) return { code: "UNAUTHORIZED", reason: "the key has expired" }
   return cause.needs !== undefined && !covers(new Set(row.permissions), cause.needs)
-    ? { code: "FORBIDDEN", reason: `the permission ${cause.needs} is missing` }
+    ? { code: "FORBIDDEN", reason: `the permission ${cause.needs} is missing`, details: { permission: cause.needs } }
     : undefined
 }
 

@@ -1,0 +1,41 @@
+/**
+ * The governance plane of the protocol as an `HttpApi`: tenants, API keys, budgets and policies, and who is asking.
+ *
+ * Values keep the names of the wire (`tenant_id`, `created_at`). Amounts are `bigint` and need {@link WireJson}; times are Unix
+ * milliseconds and date-times on the wire.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`; `cycles-governance-extensions-v0.1.26.yaml` for the lists of action kinds on
+ * policies.
+ *
+ * **Example** (What an operator can do with one tenant)
+ *
+ * ```ts
+ * import { GovernanceApi } from "@effect-cycles/http"
+ * import { OpenApi } from "effect/http-api"
+ *
+ * const document = OpenApi.fromApi(GovernanceApi.GovernanceApi)
+ *
+ * console.log(Object.keys(document.paths["/v1/admin/tenants/{tenant_id}"] ?? {})) // => [ "get", "patch" ]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as OpenApi from "effect/http-api/OpenApi"
+import { TenantsGroup } from "./governance/Tenants.ts"
+import { asSpecified } from "./internal/contract.ts"
+
+/**
+ * The governance plane.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class GovernanceApi extends HttpApi.make("cycles-governance").add(TenantsGroup).annotateMerge(
+  OpenApi.annotations({
+    title: "Complete Budget Governance Admin API",
+    version: "0.1.25",
+    description: "The governance plane of the Cycles protocol: tenants, API keys, budgets, policies.",
+    transform: asSpecified
+  })
+) {}

@@ -1,0 +1,237 @@
+/**
+ * The governance plane behind a URL: a client of any server that speaks it, made of the same contract as the handlers.
+ *
+ * Methods are called what the specification calls the operations, and take and give the wire's own names. Amounts are `bigint`, times
+ * Unix milliseconds. Reads, and what can be repeated without harm, are repeated like those of `CyclesClient`; what makes something new
+ * is sent once.
+ *
+ * A key comes from whoever governs: an operator's admin key, or the key of a tenant for what the specification lets tenants do.
+ *
+ * Errors are those of the core. What stands against a request is an `InvalidRequest` whose `details.conflict` is the server's word for
+ * it, for example `DUPLICATE_RESOURCE`.
+ *
+ * **Example** (A tenant)
+ *
+ * ```ts no-run
+ * import { GovernanceClient } from "@effect-cycles/http"
+ * import { Effect, Redacted } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = yield* GovernanceClient.make({
+ *     baseUrl: "https://cycles.example.com",
+ *     adminKey: Redacted.make("…")
+ *   })
+ *   const tenant = yield* client.createTenant({ tenant_id: "acme", name: "Acme Corporation" })
+ *   return tenant.status
+ * }).pipe(Effect.provide(FetchHttpClient.layer))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type { CyclesError } from "effect-cycles/protocol/CyclesError"
+import { InvalidRequest } from "effect-cycles/protocol/CyclesError"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Errors from "./Errors.ts"
+import * as Tenants from "./governance/Tenants.ts"
+import { call, type Client, connect, encoder, type Endpoint, type Outgoing, stringify } from "./internal/exchange.ts"
+
+// A part of every supported runtime; declared here so that no platform's types are needed.
+declare class URLSearchParams {
+  append(name: string, value: string): void
+  toString(): string
+}
+
+/**
+ * Where the server is, and who asks.
+ *
+ * - `baseUrl`: what comes before `/v1`
+ * - `adminKey` or `apiKey`: an operator's key, or a tenant's; visible ASCII characters
+ * - `timeout`: for one attempt; 10 seconds when not given
+ * - `retries`: how many attempts may follow the first, where asking twice does no harm; 3 when not given
+ * - `maxResponseBytes`: how long a reply may be; 4 MiB when not given
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options =
+  & {
+    readonly baseUrl: string
+    readonly timeout?: Duration.Input | undefined
+    readonly retries?: number | undefined
+    readonly maxResponseBytes?: number | undefined
+  }
+  & ({ readonly adminKey: Redacted.Redacted } | { readonly apiKey: Redacted.Redacted })
+
+/**
+ * The operations of the governance plane.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operations {
+  /** Registers a tenant; one that is there already under the same name is given as it is. */
+  readonly createTenant: (request: Tenants.TenantCreateRequest) => Effect.Effect<Tenants.Tenant, CyclesError>
+  /** A page of the tenants. */
+  readonly listTenants: (
+    query?: Tenants.TenantsParameters
+  ) => Effect.Effect<Tenants.TenantListResponse, CyclesError>
+  /** One tenant. */
+  readonly getTenant: (tenantId: string) => Effect.Effect<Tenants.Tenant, CyclesError>
+  /** Changes a tenant, and its status: closing is for good. */
+  readonly updateTenant: (
+    tenantId: string,
+    request: Tenants.TenantUpdateRequest
+  ) => Effect.Effect<Tenants.Tenant, CyclesError>
+}
+
+/**
+ * A client of the server at a URL.
+ *
+ * Throws a `RangeError` for options that cannot work, like `CyclesClient.make`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<Operations, never, HttpClient.HttpClient> =>
+  Effect.map(
+    "adminKey" in options
+      ? connect({ ...options, apiKey: options.adminKey }, "x-admin-api-key")
+      : connect(options),
+    operations
+  )
+
+// ---------------------------------------------------------------------------------------------------------------------
+// operations
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Route {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE"
+  readonly path: string
+}
+
+/**
+ * What an operation sends and what it gets.
+ *
+ * - `statuses`: of its success; 200 when not given
+ * - `isRepeatable`: whether asking twice is like asking once; of a GET when not given
+ */
+interface Contract<A> {
+  readonly reply: Schema.Codec<A, unknown>
+  readonly statuses?: ReadonlyArray<number>
+  readonly isRepeatable?: boolean
+}
+
+const endpoint = <A>(operation: string, route: Route, contract: Contract<A>): Endpoint<A, CyclesError> => ({
+  operation,
+  method: route.method,
+  path: route.path,
+  statuses: contract.statuses ?? [200],
+  decode: Schema.decodeUnknownResult(contract.reply),
+  failure: Errors.fromGovernanceResponse,
+  isRepeatable: contract.isRepeatable ?? route.method === "GET"
+})
+
+/** The path of an operation, with an id from who knows where in it. */
+const pathOf = (path: string, id: string | undefined): Result.Result<string, InvalidRequest> =>
+  id === undefined
+    ? Result.succeed(path)
+    : id === "" || id === "." || id === ".." || /\p{Surrogate}/u.test(id)
+    ? Result.fail(new InvalidRequest({ field: "id", reason: "it cannot be part of a URL" }))
+    : Result.succeed(path.replace(/:[a-z_]+/, () => encodeURIComponent(id)))
+
+type Parameters = { readonly [name: string]: string | undefined }
+
+const searchOf = (parameters: Parameters): string => {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined) search.append(name, value)
+  }
+  const text = search.toString()
+  return text === "" ? "" : `?${text}`
+}
+
+/** An operation on a list or on nothing by name. */
+const asking = <A, Q>(
+  operation: string,
+  route: Route,
+  query: Schema.Codec<Q, Parameters>,
+  contract: Contract<A>
+) => {
+  const of = endpoint(operation, route, contract)
+  const encode = encoder(query)
+  return (client: Client) => (given: Q): Effect.Effect<A, CyclesError> =>
+    Effect.suspend(() =>
+      call(
+        client,
+        of,
+        Result.map(encode(given), (parameters): Outgoing => ({ path: `${of.path}${searchOf(parameters)}` }))
+      )
+    )
+}
+
+/** An operation on what an id names. */
+const naming = <A>(operation: string, route: Route, contract: Contract<A>) => {
+  const of = endpoint(operation, route, contract)
+  return (client: Client) => (id: string): Effect.Effect<A, CyclesError> =>
+    Effect.suspend(() => call(client, of, Result.map(pathOf(of.path, id), (path): Outgoing => ({ path }))))
+}
+
+/** An operation that sends a body, on what an id or a query names. */
+const sending = <A, B, Q = { readonly [name: string]: never }>(
+  operation: string,
+  route: Route,
+  body: Schema.Codec<B, unknown>,
+  contract: Contract<A> & { readonly query?: Schema.Codec<Q, Parameters> }
+) => {
+  const of = endpoint(operation, route, contract)
+  const encode = encoder(body)
+  const encodeQuery = contract.query === undefined ? undefined : encoder(contract.query)
+  return (client: Client) =>
+  (request: B, on: { readonly id?: string; readonly query?: Q } = {}): Effect.Effect<A, CyclesError> =>
+    Effect.suspend(() => {
+      const search = encodeQuery === undefined || on.query === undefined
+        ? Result.succeed("")
+        : Result.map(encodeQuery(on.query), searchOf)
+      return call(
+        client,
+        of,
+        Result.flatMap(
+          pathOf(of.path, on.id),
+          (path) =>
+            Result.flatMap(
+              search,
+              (search) =>
+                Result.flatMap(encode(request), (encoded) =>
+                  Result.map(stringify(encoded), (body): Outgoing => ({ path: `${path}${search}`, body })))
+            )
+        )
+      )
+    })
+}
+
+const createTenant = sending("createTenant", Tenants.routes.createTenant, Tenants.TenantCreateRequest, {
+  reply: Tenants.Tenant,
+  statuses: [201, 200],
+  isRepeatable: true
+})
+const listTenants = asking("listTenants", Tenants.routes.listTenants, Tenants.TenantsParameters, {
+  reply: Tenants.TenantListResponse
+})
+const getTenant = naming("getTenant", Tenants.routes.getTenant, { reply: Tenants.Tenant })
+const updateTenant = sending("updateTenant", Tenants.routes.updateTenant, Tenants.TenantUpdateRequest, {
+  reply: Tenants.Tenant,
+  isRepeatable: true
+})
+
+const operations = (client: Client): Operations => ({
+  createTenant: (request) => createTenant(client)(request),
+  listTenants: (query = {}) => listTenants(client)(query),
+  getTenant: getTenant(client),
+  updateTenant: (id, request) => updateTenant(client)(request, { id })
+})
