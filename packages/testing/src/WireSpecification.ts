@@ -519,6 +519,21 @@ const queryOf = (path: string): ReadonlyArray<readonly [name: string, value: str
 }
 
 /**
+ * The same judge over OpenAPI documents of your own, parsed: what it says of bodies, statuses and described headers is theirs.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromDocuments = (documents: { readonly [P in Plane]?: ReadonlyArray<unknown> | undefined }): WireSpecification => {
+  // What is no OpenAPI document is found out below.
+  const of = (plane: Plane) => (documents[plane] ?? []) as ReadonlyArray<Document>
+  return judge([
+    ...of("runtime").flatMap((document) => known("runtime", document)),
+    ...of("governance").flatMap((document) => known("governance", document))
+  ], { runtime: of("runtime")[0], governance: of("governance")[0] })
+}
+
+/**
  * Reads the documents through `read`, which is given a file's name (see {@link files}) and returns its text, and compiles them.
  *
  * Throws what `read` throws, and an `Error` where the documents do not hold together.
@@ -547,16 +562,16 @@ const queryOf = (path: string): ReadonlyArray<readonly [name: string, value: str
  */
 export const make = (read: (file: string) => string): WireSpecification => {
   const parse = (file: string): Document => Yaml.parse(read(file)) as Document
-  const documents = {
-    runtime: runtimeDocument(parse(files.runtime), parse(files.runtimeExtensions)),
-    governance: governanceDocument(parse(files.governance), parse(files.governanceExtensions))
-  }
-  const operations = [
-    ...known("runtime", documents.runtime),
-    ...known("governance", documents.governance),
-    ...known("governance", parse(files.actionKinds))
-  ]
+  return fromDocuments({
+    runtime: [runtimeDocument(parse(files.runtime), parse(files.runtimeExtensions))],
+    governance: [
+      governanceDocument(parse(files.governance), parse(files.governanceExtensions)),
+      parse(files.actionKinds)
+    ]
+  })
+}
 
+const judge = (operations: ReadonlyArray<Known>, documents: WireSpecification["documents"]): WireSpecification => {
   const find = ({ method, path, plane }: Request): Known | undefined => {
     const bare = withoutQuery(path)
     const found = operations.filter((operation) => operation.method === method && operation.matches.test(bare))
@@ -568,7 +583,7 @@ export const make = (read: (file: string) => string): WireSpecification => {
   }
 
   const errorSchema: Schema = { $ref: "#/components/schemas/ErrorResponse" }
-  const checkOf = (plane: Plane) => operations.find((operation) => operation.plane === plane)!.check
+  const checkOf = (plane: Plane) => operations.find((operation) => operation.plane === plane)?.check
 
   const response = (exchange: Exchange): Verdict => {
     const { body, status } = exchange
@@ -583,7 +598,8 @@ export const make = (read: (file: string) => string): WireSpecification => {
     if (operation !== undefined && documented === undefined && !isAnyError) {
       problems.push(`status ${status} is not documented for ${operation.operationId}`)
     }
-    const check = operation?.check ?? checkOf(exchange.plane ?? "runtime")
+    const check = operation?.check ?? checkOf(exchange.plane ?? "runtime") ?? operations[0]?.check
+    if (check === undefined) return { operation, problems: ["the specification has no operation at all"] }
 
     const described = documented?.headers ?? {}
     for (const [name, reference] of Object.entries(described)) {

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { watch } from "../support.ts"
 
 export const adminKey = "the-admin-key-nobody-may-see"
 
@@ -46,7 +47,7 @@ const serving = (routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Core>
   Layer.effect(
     Server,
     Effect.gen(function*() {
-      const node = createServer()
+      const node = watch.node(createServer())
       yield* Layer.build(
         HttpRouter.serve(routes, {
           routerConfig: Handlers.routerConfig,

@@ -70,7 +70,7 @@ const keywords = [
 /** A schema and those it is made of, as one. */
 const whole = (document: Document, schema: SchemaObject): SchemaObject => {
   const { allOf = [], ...found } = lookup(document, schema)
-  return allOf.map((part) => whole(document, part)).reduce((one, other) => ({ ...other, ...one }), found)
+  return Object.assign({}, ...allOf.map((part) => whole(document, part)), found)
 }
 
 const typesOf = ({ anyOf, const: only, enum: values, type }: SchemaObject): ReadonlyArray<string> => {
