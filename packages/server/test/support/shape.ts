@@ -15,6 +15,9 @@ export const text = new Like("a text that is not empty", (value) => typeof value
 export const integer = new Like("an integer", (value) => Number.isSafeInteger(value))
 export const hex32 = new Like("32 hex digits", (value) => typeof value === "string" && /^[0-9a-f]{32}$/.test(value))
 
+export const startingWith = (start: string): Like =>
+  new Like(`a text that begins with "${start}"`, (value) => typeof value === "string" && value.startsWith(start))
+
 export const between = (low: number, high: number): Like =>
   new Like(`between ${low} and ${high}`, (value) => typeof value === "number" && low <= value && value <= high)
 
