@@ -229,6 +229,9 @@ const reasonOf = (id: string): string | undefined => Object.entries(missing).fin
 
 const applicable = vectors.filter(({ id }) => reasonOf(id) === undefined)
 
+const titleOf = (vector: Vector): string =>
+  reasonOf(vector.id) === undefined ? `${vector.id} (${read(vector).applied.join("; ")})` : vector.id
+
 /** How much a budget has that no vector speaks of. */
 const PLENTY = 1_000_000
 
@@ -287,9 +290,9 @@ describe.skipIf(!isThere)(
     })
 
     for (const vector of vectors) {
-      const reason = reasonOf(vector.id)
-      if (reason === undefined) it.live(`${vector.id} (${read(vector).applied.join("; ")})`, () => run(vector))
-      else it.skip(vector.id, { meta: { reason: `this version does not have ${reason}` } }, () => {})
+      const what = reasonOf(vector.id)
+      const meta = { reason: `this version does not have ${what}` }
+      it.live.skipIf(what !== undefined)(titleOf(vector), () => run(vector), { meta })
     }
   }
 )
