@@ -334,6 +334,7 @@ export const fromGovernanceResponse = (answer: Answer): CyclesError => {
     })
     : anyErrorFor("reservation", answer.status, code, context, details)
 }
+
 // A 429 always says when to come back (section ERROR SEMANTICS), also where whoever refused did not.
 const RETRY_AFTER_MS = 1_000
 

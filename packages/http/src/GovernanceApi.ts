@@ -22,6 +22,10 @@
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"
+import { ApiKeysGroup } from "./governance/ApiKeys.ts"
+import { AuthGroup } from "./governance/Auth.ts"
+import { BalancesGroup, BudgetsGroup } from "./governance/Budgets.ts"
+import { PoliciesGroup } from "./governance/Policies.ts"
 import { TenantsGroup } from "./governance/Tenants.ts"
 import { asSpecified } from "./internal/contract.ts"
 
@@ -31,11 +35,33 @@ import { asSpecified } from "./internal/contract.ts"
  * @category contract
  * @since 0.1.0
  */
-export class GovernanceApi extends HttpApi.make("cycles-governance").add(TenantsGroup).annotateMerge(
+export class GovernanceApi extends HttpApi.make("cycles-governance").add(
+  TenantsGroup,
+  ApiKeysGroup,
+  BudgetsGroup,
+  PoliciesGroup,
+  AuthGroup
+).annotateMerge(
   OpenApi.annotations({
     title: "Complete Budget Governance Admin API",
     version: "0.1.25",
     description: "The governance plane of the Cycles protocol: tenants, API keys, budgets, policies.",
+    transform: asSpecified
+  })
+) {}
+
+/**
+ * The governance plane's `GET /v1/balances`. It is apart since the runtime plane has another on the same path: a router takes one of
+ * them.
+ *
+ * @category contract
+ * @since 0.1.0
+ */
+export class GovernanceBalancesApi extends HttpApi.make("cycles-governance-balances").add(BalancesGroup).annotateMerge(
+  OpenApi.annotations({
+    title: "Complete Budget Governance Admin API",
+    version: "0.1.25",
+    description: "The balances of a tenant as the governance plane of the Cycles protocol shows them.",
     transform: asSpecified
   })
 ) {}

@@ -38,6 +38,10 @@ import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Errors from "./Errors.ts"
+import * as ApiKeys from "./governance/ApiKeys.ts"
+import * as Auth from "./governance/Auth.ts"
+import * as Budgets from "./governance/Budgets.ts"
+import * as Policies from "./governance/Policies.ts"
 import * as Tenants from "./governance/Tenants.ts"
 import { call, type Client, connect, encoder, type Endpoint, type Outgoing, stringify } from "./internal/exchange.ts"
 
@@ -88,6 +92,77 @@ export interface Operations {
     tenantId: string,
     request: Tenants.TenantUpdateRequest
   ) => Effect.Effect<Tenants.Tenant, CyclesError>
+
+  /** Makes a key; its secret is shown this once. */
+  readonly createApiKey: (
+    request: ApiKeys.ApiKeyCreateRequest
+  ) => Effect.Effect<ApiKeys.ApiKeyCreateResponse, CyclesError>
+  /** A page of the keys, of one tenant or of all. */
+  readonly listApiKeys: (
+    query?: ApiKeys.ApiKeysParameters
+  ) => Effect.Effect<ApiKeys.ApiKeyListResponse, CyclesError>
+  /** Changes a key, from its next operation on. */
+  readonly updateApiKey: (
+    keyId: string,
+    request: ApiKeys.ApiKeyUpdateRequest
+  ) => Effect.Effect<ApiKeys.ApiKey, CyclesError>
+  /** Revokes a key for good. */
+  readonly revokeApiKey: (
+    keyId: string,
+    options?: { readonly reason?: string }
+  ) => Effect.Effect<ApiKeys.ApiKey, CyclesError>
+  /** What the secret of a key is good for. */
+  readonly validateApiKey: (
+    request: ApiKeys.ApiKeyValidationRequest
+  ) => Effect.Effect<ApiKeys.ApiKeyValidationResponse, CyclesError>
+
+  /** Opens a budget. An operator names the tenant. */
+  readonly createBudget: (request: Budgets.BudgetCreateRequest) => Effect.Effect<Budgets.BudgetLedger, CyclesError>
+  /** A page of the budgets: of the key's tenant, of the one an operator names, or of all. */
+  readonly listBudgets: (
+    query?: Budgets.BudgetsParameters
+  ) => Effect.Effect<Budgets.BudgetListResponse, CyclesError>
+  /** One budget. */
+  readonly lookupBudget: (budget: Budgets.BudgetParameters) => Effect.Effect<Budgets.BudgetLedger, CyclesError>
+  /** Changes overdraft limit, overage policy or metadata. */
+  readonly updateBudget: (
+    budget: Budgets.BudgetParameters,
+    request: Budgets.BudgetUpdateRequest
+  ) => Effect.Effect<Budgets.BudgetLedger, CyclesError>
+  /** Credits, debits, resets or repays. An operator names the tenant. It is repeated only where it has an idempotency key. */
+  readonly fundBudget: (
+    budget: Budgets.FundParameters,
+    request: Budgets.BudgetFundingRequest
+  ) => Effect.Effect<Budgets.BudgetFundingResponse, CyclesError>
+  /** No more holds, events and funding. */
+  readonly freezeBudget: (
+    budget: Budgets.BudgetParameters,
+    request?: Budgets.BudgetStatusTransitionRequest
+  ) => Effect.Effect<Budgets.BudgetLedger, CyclesError>
+  /** Ends a freeze. */
+  readonly unfreezeBudget: (
+    budget: Budgets.BudgetParameters,
+    request?: Budgets.BudgetStatusTransitionRequest
+  ) => Effect.Effect<Budgets.BudgetLedger, CyclesError>
+  /** The governance plane's view of the key's tenant's balances, from a server that offers it. */
+  readonly getBalances: (
+    query?: Budgets.BalancesParameters
+  ) => Effect.Effect<Budgets.BalanceListResponse, CyclesError>
+
+  /** Creates a policy. An operator names the tenant. */
+  readonly createPolicy: (request: Policies.PolicyCreateRequest) => Effect.Effect<Policies.Policy, CyclesError>
+  /** A page of a tenant's policies. An operator names the tenant. */
+  readonly listPolicies: (
+    query?: Policies.PoliciesParameters
+  ) => Effect.Effect<Policies.PolicyListResponse, CyclesError>
+  /** Changes a policy, from the next hold on. */
+  readonly updatePolicy: (
+    policyId: string,
+    request: Policies.PolicyUpdateRequest
+  ) => Effect.Effect<Policies.Policy, CyclesError>
+
+  /** Whose key this is, and what it is good for. */
+  readonly introspectAuth: Effect.Effect<Auth.AuthIntrospectResponse, CyclesError>
 }
 
 /**
@@ -156,7 +231,7 @@ const searchOf = (parameters: Parameters): string => {
   return text === "" ? "" : `?${text}`
 }
 
-/** An operation on a list or on nothing by name. */
+/** An operation on what an id or a query names, or on nothing by name. */
 const asking = <A, Q>(
   operation: string,
   route: Route,
@@ -165,55 +240,51 @@ const asking = <A, Q>(
 ) => {
   const of = endpoint(operation, route, contract)
   const encode = encoder(query)
-  return (client: Client) => (given: Q): Effect.Effect<A, CyclesError> =>
+  return (client: Client) => (given: Q, id?: string): Effect.Effect<A, CyclesError> =>
     Effect.suspend(() =>
       call(
         client,
         of,
-        Result.map(encode(given), (parameters): Outgoing => ({ path: `${of.path}${searchOf(parameters)}` }))
+        Result.flatMap(
+          pathOf(of.path, id),
+          (path) => Result.map(encode(given), (parameters): Outgoing => ({ path: `${path}${searchOf(parameters)}` }))
+        )
       )
     )
 }
 
-/** An operation on what an id names. */
-const naming = <A>(operation: string, route: Route, contract: Contract<A>) => {
-  const of = endpoint(operation, route, contract)
-  return (client: Client) => (id: string): Effect.Effect<A, CyclesError> =>
-    Effect.suspend(() => call(client, of, Result.map(pathOf(of.path, id), (path): Outgoing => ({ path }))))
-}
-
 /** An operation that sends a body, on what an id or a query names. */
-const sending = <A, B, Q = { readonly [name: string]: never }>(
+const sending = <A, B, Q>(
   operation: string,
   route: Route,
   body: Schema.Codec<B, unknown>,
-  contract: Contract<A> & { readonly query?: Schema.Codec<Q, Parameters> }
+  contract: Contract<A>,
+  query?: Schema.Codec<Q, Parameters>
 ) => {
   const of = endpoint(operation, route, contract)
   const encode = encoder(body)
-  const encodeQuery = contract.query === undefined ? undefined : encoder(contract.query)
+  const encodeQuery = query === undefined ? undefined : encoder(query)
   return (client: Client) =>
-  (request: B, on: { readonly id?: string; readonly query?: Q } = {}): Effect.Effect<A, CyclesError> =>
+  (
+    request: B,
+    on: { readonly id?: string; readonly query?: Q; readonly isRepeatable?: boolean } = {}
+  ): Effect.Effect<A, CyclesError> =>
     Effect.suspend(() => {
       const search = encodeQuery === undefined || on.query === undefined
         ? Result.succeed("")
         : Result.map(encodeQuery(on.query), searchOf)
       return call(
         client,
-        of,
-        Result.flatMap(
-          pathOf(of.path, on.id),
-          (path) =>
-            Result.flatMap(
-              search,
-              (search) =>
-                Result.flatMap(encode(request), (encoded) =>
-                  Result.map(stringify(encoded), (body): Outgoing => ({ path: `${path}${search}`, body })))
-            )
-        )
+        on.isRepeatable === true ? { ...of, isRepeatable: true } : of,
+        Result.flatMap(pathOf(of.path, on.id), (path) =>
+          Result.flatMap(search, (search) =>
+            Result.flatMap(encode(request), (encoded) =>
+              Result.map(stringify(encoded), (body): Outgoing => ({ path: `${path}${search}`, body })))))
       )
     })
 }
+
+const Nothing = Schema.Struct({})
 
 const createTenant = sending("createTenant", Tenants.routes.createTenant, Tenants.TenantCreateRequest, {
   reply: Tenants.Tenant,
@@ -223,15 +294,91 @@ const createTenant = sending("createTenant", Tenants.routes.createTenant, Tenant
 const listTenants = asking("listTenants", Tenants.routes.listTenants, Tenants.TenantsParameters, {
   reply: Tenants.TenantListResponse
 })
-const getTenant = naming("getTenant", Tenants.routes.getTenant, { reply: Tenants.Tenant })
+const getTenant = asking("getTenant", Tenants.routes.getTenant, Nothing, { reply: Tenants.Tenant })
 const updateTenant = sending("updateTenant", Tenants.routes.updateTenant, Tenants.TenantUpdateRequest, {
   reply: Tenants.Tenant,
   isRepeatable: true
+})
+const createApiKey = sending("createApiKey", ApiKeys.routes.createApiKey, ApiKeys.ApiKeyCreateRequest, {
+  reply: ApiKeys.ApiKeyCreateResponse,
+  statuses: [201]
+})
+const listApiKeys = asking("listApiKeys", ApiKeys.routes.listApiKeys, ApiKeys.ApiKeysParameters, {
+  reply: ApiKeys.ApiKeyListResponse
+})
+const updateApiKey = sending("updateApiKey", ApiKeys.routes.updateApiKey, ApiKeys.ApiKeyUpdateRequest, {
+  reply: ApiKeys.ApiKey,
+  isRepeatable: true
+})
+const revokeApiKey = asking("revokeApiKey", ApiKeys.routes.revokeApiKey, ApiKeys.RevokeParameters, {
+  reply: ApiKeys.ApiKey
+})
+const validateApiKey = sending("validateApiKey", ApiKeys.routes.validateApiKey, ApiKeys.ApiKeyValidationRequest, {
+  reply: ApiKeys.ApiKeyValidationResponse,
+  isRepeatable: true
+})
+const createBudget = sending("createBudget", Budgets.routes.createBudget, Budgets.BudgetCreateRequest, {
+  reply: Budgets.BudgetLedger,
+  statuses: [201]
+})
+const listBudgets = asking("listBudgets", Budgets.routes.listBudgets, Budgets.BudgetsParameters, {
+  reply: Budgets.BudgetListResponse
+})
+const lookupBudget = asking("lookupBudget", Budgets.routes.lookupBudget, Budgets.BudgetParameters, {
+  reply: Budgets.BudgetLedger
+})
+const updateBudget = sending("updateBudget", Budgets.routes.updateBudget, Budgets.BudgetUpdateRequest, {
+  reply: Budgets.BudgetLedger,
+  isRepeatable: true
+}, Budgets.BudgetParameters)
+const fundBudget = sending("fundBudget", Budgets.routes.fundBudget, Budgets.BudgetFundingRequest, {
+  reply: Budgets.BudgetFundingResponse
+}, Budgets.FundParameters)
+const freezeBudget = sending("freezeBudget", Budgets.routes.freezeBudget, Budgets.BudgetStatusTransitionRequest, {
+  reply: Budgets.BudgetLedger
+}, Budgets.BudgetParameters)
+const unfreezeBudget = sending("unfreezeBudget", Budgets.routes.unfreezeBudget, Budgets.BudgetStatusTransitionRequest, {
+  reply: Budgets.BudgetLedger
+}, Budgets.BudgetParameters)
+const getBalances = asking("getBalances", Budgets.routes.getBalances, Budgets.BalancesParameters, {
+  reply: Budgets.BalanceListResponse
+})
+const createPolicy = sending("createPolicy", Policies.routes.createPolicy, Policies.PolicyCreateRequest, {
+  reply: Policies.Policy,
+  statuses: [201]
+})
+const listPolicies = asking("listPolicies", Policies.routes.listPolicies, Policies.PoliciesParameters, {
+  reply: Policies.PolicyListResponse
+})
+const updatePolicy = sending("updatePolicy", Policies.routes.updatePolicy, Policies.PolicyUpdateRequest, {
+  reply: Policies.Policy,
+  isRepeatable: true
+})
+const introspectAuth = asking("introspectAuth", Auth.routes.introspectAuth, Nothing, {
+  reply: Auth.AuthIntrospectResponse
 })
 
 const operations = (client: Client): Operations => ({
   createTenant: (request) => createTenant(client)(request),
   listTenants: (query = {}) => listTenants(client)(query),
-  getTenant: getTenant(client),
-  updateTenant: (id, request) => updateTenant(client)(request, { id })
+  getTenant: (id) => getTenant(client)({}, id),
+  updateTenant: (id, request) => updateTenant(client)(request, { id }),
+  createApiKey: (request) => createApiKey(client)(request),
+  listApiKeys: (query = {}) => listApiKeys(client)(query),
+  updateApiKey: (id, request) => updateApiKey(client)(request, { id }),
+  revokeApiKey: (id, options = {}) => revokeApiKey(client)(options, id),
+  validateApiKey: (request) => validateApiKey(client)(request),
+  createBudget: (request) => createBudget(client)(request),
+  listBudgets: (query = {}) => listBudgets(client)(query),
+  lookupBudget: (budget) => lookupBudget(client)(budget),
+  updateBudget: (query, request) => updateBudget(client)(request, { query }),
+  fundBudget: (query, request) =>
+    fundBudget(client)(request, { query, isRepeatable: request.idempotency_key !== undefined }),
+  freezeBudget: (query, request = {}) => freezeBudget(client)(request, { query }),
+  unfreezeBudget: (query, request = {}) => unfreezeBudget(client)(request, { query }),
+  getBalances: (query = {}) => getBalances(client)(query),
+  createPolicy: (request) => createPolicy(client)(request),
+  listPolicies: (query = {}) => listPolicies(client)(query),
+  updatePolicy: (id, request) => updatePolicy(client)(request, { id }),
+  introspectAuth: introspectAuth(client)({})
 })

@@ -78,8 +78,12 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Governor } from "./governance/Access.ts"
 import { AdminKey, Caller, EitherKey, TenantKey } from "./governance/Access.ts"
-import { GovernanceApi } from "./GovernanceApi.ts"
+import { GovernanceApi, GovernanceBalancesApi } from "./GovernanceApi.ts"
 import { badParameters, correlation, MAX_REQUEST_BYTES, refuse } from "./internal/answering.ts"
+import { apiKeys } from "./internal/governing/apiKeys.ts"
+import { auth } from "./internal/governing/auth.ts"
+import { balances, budgets } from "./internal/governing/budgets.ts"
+import { policies } from "./internal/governing/policies.ts"
 import { tenants } from "./internal/governing/tenants.ts"
 
 /**
@@ -115,70 +119,89 @@ export interface Options {
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | Governance> => {
   const limits = { maxRequestBytes: options.maxRequestBytes ?? MAX_REQUEST_BYTES }
   return HttpApiBuilder.layer(GovernanceApi, { openapiPath: options.openapiPath }).pipe(
-    Layer.provide([tenants(limits)]),
+    Layer.provide([tenants(limits), apiKeys(limits), budgets(limits), policies(limits), auth]),
     Layer.provide([access(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
 }
 
+/**
+ * The governance plane's `GET /v1/balances`, on the router around it, for a router that has not the runtime plane's: the two share a
+ * path and differ in shape.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerBalances = (
+  options: Pick<Options, "authenticate">
+): Layer.Layer<never, never, HttpRouter.HttpRouter | Governance> =>
+  HttpApiBuilder.layer(GovernanceBalancesApi).pipe(
+    Layer.provide(balances),
+    Layer.provide([tenantAccess(options), badParameters]),
+    Layer.merge(correlation),
+    Layer.provide(HttpServer.layerServices)
+  )
+
 // ---------------------------------------------------------------------------------------------------------------------
 // access
 // ---------------------------------------------------------------------------------------------------------------------
 
-const accessOf = (governance: Operations, options: Options) => {
-  const missing = (header: string) => Effect.fail(new Unauthorized({ reason: `The header ${header} is missing` }))
+const missing = (header: string) => Effect.fail(new Unauthorized({ reason: `The header ${header} is missing` }))
 
-  const operator = (key: Redacted.Redacted): Effect.Effect<Governor, Trouble> =>
+const operatorOf =
+  (governance: Operations, { authenticateAdmin }: Options) =>
+  (key: Redacted.Redacted): Effect.Effect<Governor, Trouble> =>
     Redacted.value(key) === "" ? missing("X-Admin-API-Key") : Effect.map(
-      options.authenticateAdmin(key),
-      (operator): Governor => ({ _tag: "operator", governing: governance.asOperator(operator), operator })
+      authenticateAdmin(key),
+      (operator) => ({ _tag: "operator", governing: governance.asOperator(operator), operator })
     )
 
-  const principal = (key: Redacted.Redacted): Effect.Effect<Governor, Trouble> =>
+const principalOf =
+  (governance: Operations, { authenticate = governance.authenticate }: Pick<Options, "authenticate">) =>
+  (key: Redacted.Redacted): Effect.Effect<Governor, Trouble> =>
     Redacted.value(key) === "" ? missing("X-Cycles-API-Key") : Effect.map(
-      (options.authenticate ?? governance.authenticate)(key),
-      (principal): Governor => ({ _tag: "principal", governing: governance.as(principal), principal })
+      authenticate(key),
+      (principal) => ({ _tag: "principal", governing: governance.as(principal), principal })
     )
 
-  const either = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
-    const key = (name: string) => Redacted.make(headers[name] ?? "")
-    return headers["x-admin-api-key"] === undefined && headers["x-cycles-api-key"] !== undefined
-      ? principal(key("x-cycles-api-key"))
-      : operator(key("x-admin-api-key"))
+const as = <E, R, R2>(
+  handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  governor: Effect.Effect<Governor, Trouble, R2>
+) =>
+  Effect.matchEffect(governor, {
+    onFailure: (error) => refuse(error),
+    onSuccess: (governor) => Effect.provideService(handler, Caller, governor)
   })
 
-  const as = <E, R, R2>(
-    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
-    governor: Effect.Effect<Governor, Trouble, R2>
-  ) =>
-    Effect.matchEffect(governor, {
-      onFailure: (error) => refuse(error),
-      onSuccess: (governor) => Effect.provideService(handler, Caller, governor)
+const tenantAccess = (options: Pick<Options, "authenticate">): Layer.Layer<TenantKey, never, Governance> =>
+  Layer.effect(
+    TenantKey,
+    Effect.map(Governance, (governance) => {
+      const principal = principalOf(governance, options)
+      return TenantKey.of({ ApiKeyAuth: (handler, { credential }) => as(handler, principal(credential)) })
     })
-  return { operator, principal, either, as }
-}
+  )
 
-const access = (options: Options): Layer.Layer<AdminKey | EitherKey | TenantKey, never, Governance> =>
+const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
   Layer.unwrap(Effect.map(Governance, (governance) => {
-    const { as, either, operator, principal } = accessOf(governance, options)
-    return Layer.mergeAll(
+    const operator = operatorOf(governance, options)
+    const principal = principalOf(governance, options)
+    const either = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+      const key = (name: string) => Redacted.make(headers[name] ?? "")
+      return headers["x-admin-api-key"] === undefined && headers["x-cycles-api-key"] !== undefined
+        ? principal(key("x-cycles-api-key"))
+        : operator(key("x-admin-api-key"))
+    })
+    return Layer.merge(
       Layer.succeed(
         AdminKey,
-        AdminKey.of({
-          AdminKeyAuth: (handler, { credential }) => as(handler, operator(credential))
-        })
+        AdminKey.of({ AdminKeyAuth: (handler, { credential }) => as(handler, operator(credential)) })
       ),
-      Layer.succeed(
-        TenantKey,
-        TenantKey.of({
-          ApiKeyAuth: (handler, { credential }) => as(handler, principal(credential))
-        })
-      ),
+      // Either scheme sees the whole request, and the first one decides.
       Layer.succeed(
         EitherKey,
         EitherKey.of({
-          // Either scheme sees the whole request, and the first one decides.
           ApiKeyAuth: (handler) => as(handler, either),
           AdminKeyAuth: (handler) => as(handler, either)
         })

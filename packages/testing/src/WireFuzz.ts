@@ -72,7 +72,8 @@ export interface Options {
 /** A whole number from 0 up to, not including, `n`. Everything below is simplest where it draws 0. */
 type Draw = (n: number) => number
 
-const pick = <A>(draw: Draw, choices: readonly [A, ...ReadonlyArray<A>]): A => choices[draw(choices.length)] ?? choices[0]
+const pick = <A>(draw: Draw, choices: readonly [A, ...ReadonlyArray<A>]): A =>
+  choices[draw(choices.length)] ?? choices[0]
 
 /** True once in `n`, and never where 0 is drawn. */
 const rarely = (draw: Draw, n: number): boolean => draw(n) === n - 1
@@ -165,7 +166,9 @@ const valueOf = (schema: Schema, name: string, values: Options["values"], draw: 
   if (usual !== undefined && usual.length > 0 && !rarely(draw, 6)) return usual[draw(usual.length)]
   const { anyOf, enum: choices, oneOf, type } = schema
   if (choices !== undefined) return choices[draw(choices.length)]
-  const alternatives = (anyOf ?? oneOf)?.filter((branch) => branch.type !== undefined || branch.properties !== undefined)
+  const alternatives = (anyOf ?? oneOf)?.filter((branch) =>
+    branch.type !== undefined || branch.properties !== undefined
+  )
   if (type === undefined && alternatives !== undefined && alternatives.length > 0) {
     return valueOf(alternatives[draw(alternatives.length)] ?? {}, name, values, draw)
   }
@@ -205,10 +208,13 @@ const objectOf = (
   // Where one of several members has to be there, it is mostly one that is usual.
   const groups = (anyOf ?? []).flatMap((branch) => branch.required ?? [])
   const usual = groups.filter((name) => name in values)
-  const chosen = groups.length === 0 ? [] : [(usual.length > 0 && !rarely(draw, 8) ? usual : groups)[draw(groups.length)]]
+  const chosen = groups.length === 0
+    ? []
+    : [(usual.length > 0 && !rarely(draw, 8) ? usual : groups)[draw(groups.length)]]
   return new Obj(
     Object.entries(properties).flatMap(([name, property]): Members => {
-      const isThere = required.includes(name) || chosen.includes(name) || (groups[0] === name && chosen[0] === undefined)
+      const isThere = required.includes(name) || chosen.includes(name) ||
+        (groups[0] === name && chosen[0] === undefined)
       return isThere || rarely(draw, 6) ? [[name, valueOf(property, name, values, draw)]] : []
     })
   )
@@ -307,7 +313,10 @@ const twistText = (text: string, draw: Draw): readonly [body: string | Uint8Arra
     case 5:
       return [text.replace("}", ",}"), "a trailing comma"]
     case 6:
-      return [pick(draw, ["null", "[]", "1", "\"x\"", "true", "NaN", "undefined", "{", "[[", "\u0000"]), "another value"]
+      return [
+        pick(draw, ["null", "[]", "1", "\"x\"", "true", "NaN", "undefined", "{", "[[", "\u0000"]),
+        "another value"
+      ]
     case 7:
       return [`[${text}]`, "in a list"]
     case 8:

@@ -524,7 +524,9 @@ const queryOf = (path: string): ReadonlyArray<readonly [name: string, value: str
  * @category constructors
  * @since 0.1.0
  */
-export const fromDocuments = (documents: { readonly [P in Plane]?: ReadonlyArray<unknown> | undefined }): WireSpecification => {
+export const fromDocuments = (
+  documents: { readonly [P in Plane]?: ReadonlyArray<unknown> | undefined }
+): WireSpecification => {
   // What is no OpenAPI document is found out below.
   const of = (plane: Plane) => (documents[plane] ?? []) as ReadonlyArray<Document>
   return judge([

@@ -58,8 +58,8 @@ import * as Stream from "effect/Stream"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Balance, BalancesQuery } from "../protocol/Balance.ts"
 import type { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
-import type { NotFound, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
-import { AuthorityUnavailable, InvalidRequest, Unauthorized } from "../protocol/CyclesError.ts"
+import type { Context as ErrorContext, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
+import { AuthorityUnavailable, InvalidRequest, NotFound, Unauthorized } from "../protocol/CyclesError.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import * as ApiSecret from "./ApiSecret.ts"
 import type { AuditQuery } from "./AuditQuery.ts"
@@ -69,7 +69,7 @@ import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
-import type { TenantsQuery } from "./Finding.ts"
+import type { ApiKeysQuery, BudgetsQuery, PoliciesQuery, TenantsQuery } from "./Finding.ts"
 import * as Finding from "./Finding.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
@@ -79,6 +79,7 @@ import type {
   ApiKeyRow,
   BudgetRow,
   BudgetStatus,
+  Document,
   FundReply,
   PolicyRow,
   TenantProfile,
@@ -101,12 +102,15 @@ export type { FundOperation } from "./rules/Command.ts"
 export type {
   Act,
   ApiKeySettings,
+  ApiKeysQuery,
   AuditQuery,
   BudgetOptions,
+  BudgetsQuery,
   Found,
   FundReply,
   FundRequest,
   LimitState,
+  PoliciesQuery,
   PolicyChange,
   PolicyOptions,
   PolicyRow,
@@ -147,6 +151,22 @@ export interface Tenant extends TenantProfile {
  */
 export interface ApiKey extends Omit<ApiKeyRow, "_tag" | "hash" | "status"> {
   readonly status: "ACTIVE" | "REVOKED" | "EXPIRED"
+}
+
+/**
+ * What the secret of a key is good for: the key, where the secret is right, and why it is good for nothing, if that is so.
+ *
+ * - `reason`: `NOT_FOUND` of an unknown secret and of a wrong one alike; `TENANT_SUSPENDED` of a key that can still settle what was
+ *   reserved
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, operation `validateApiKey`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly key: ApiKey | undefined
+  readonly reason: "NOT_FOUND" | "REVOKED" | "EXPIRED" | "TENANT_SUSPENDED" | "TENANT_CLOSED" | undefined
 }
 
 /**
@@ -270,11 +290,14 @@ export interface Governing {
     id: string,
     settings: ApiKeySettings
   ) => Effect.Effect<ApiKey, GovernanceError>
-  /** Revokes a key for good, from its next operation on. Repeating it changes nothing. */
+  /**
+   * Revokes a key for good, from its next operation on. Repeating it changes nothing; with `once` it is `InvalidRequest`, its
+   * `details.conflict` KEY_REVOKED.
+   */
   readonly revokeApiKey: (
     tenant: string,
     id: string,
-    options?: { readonly reason?: string | undefined }
+    options?: { readonly reason?: string | undefined; readonly once?: boolean | undefined }
   ) => Effect.Effect<ApiKey, GovernanceError>
   /**
    * Makes a new key of the same rights and the same length of life. The old one is revoked, or, with an `overlapMs`, expires then.
@@ -288,6 +311,15 @@ export interface Governing {
   readonly apiKey: (tenant: string, id: string) => Effect.Effect<ApiKey, GovernanceError>
   /** The tenant's keys by id. */
   readonly apiKeys: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<ApiKey>, Trouble>
+  /**
+   * The keys a query asks for, a page at a time. Where no tenant is named, those of every tenant, one tenant after the other. Sorted by
+   * anything but tenant and id, all that match are read for each page.
+   */
+  readonly findApiKeys: (query: ApiKeysQuery) => Effect.Effect<Found<ApiKey>, Trouble>
+  /** Whose key it is. */
+  readonly ownerOfApiKey: (id: string) => Effect.Effect<string, Trouble | NotFound>
+  /** What the secret of a key is good for now; nothing comes of having asked. */
+  readonly inspectApiKey: (secret: Redacted.Redacted<string>) => Effect.Effect<Inspection, Trouble>
 
   /** Opens a budget. A second one on the same scope and unit is `InvalidRequest`. */
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Budget, BudgetError>
@@ -316,6 +348,17 @@ export interface Governing {
     }
   ) => Effect.Effect<ReadonlyArray<Budget>, Trouble>
 
+  /**
+   * The budgets a query asks for, a page at a time; a principal's are its own tenant's. Where no tenant is named, those of every tenant,
+   * one tenant after the other. Sorted by anything but tenant, scope and unit, all that match are read for each page.
+   *
+   * `needs` is the permission it takes, `budgets:read` when not given.
+   */
+  readonly findBudgets: (
+    query: BudgetsQuery,
+    needs?: "budgets:read" | "balances:read"
+  ) => Effect.Effect<Found<Budget>, Trouble>
+
   /** Where the limits of a budget stand. */
   readonly limits: (tenant: string, budget: BudgetName) => Effect.Effect<ReadonlyArray<LimitState>, BudgetError>
 
@@ -327,6 +370,10 @@ export interface Governing {
   readonly deletePolicy: (tenant: string, id: string) => Effect.Effect<PolicyRow, PolicyError>
   /** The tenant's policies by id; of those, a scope filter shows the ones whose pattern passes. */
   readonly policies: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
+  /** Those of them a query asks for, a page at a time. */
+  readonly findPolicies: (tenant: string, query: PoliciesQuery) => Effect.Effect<Found<PolicyRow>, Trouble>
+  /** Whose policy it is; a principal knows only its own tenant's. */
+  readonly ownerOfPolicy: (id: string) => Effect.Effect<string, Trouble | NotFound>
 
   /**
    * What was done and refused in governing the tenant, numbered above `after`, oldest first; of that, what meets the query. At most
@@ -412,7 +459,8 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         balances: true,
         keyId: caller.keyId,
         needs,
-        scopeFilter: caller.scopeFilter
+        scopeFilter: caller.scopeFilter,
+        registered: true
       }
     })
 
@@ -458,13 +506,13 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return { cause, command: Result.map(make(now), (order) => ({ _tag: "Govern", cause, order })) }
     })
 
-  const read = <A>(
+  const read = <A, E = never>(
     tenant: string,
     needs: Permission,
     who: Who,
     page: Parameters<typeof invalidPage>[0],
-    then: (cause: Cause) => Effect.Effect<A, Trouble>
-  ): Effect.Effect<A, Trouble> =>
+    then: (cause: Cause) => Effect.Effect<A, Trouble | E>
+  ): Effect.Effect<A, Trouble | E> =>
     Effect.flatMap(causeFor(tenant, needs), (cause) => {
       const refusal = barred(tenant, needs, who) ?? invalidPage(page)
       // What keeps a caller from reading is one of the errors every operation can have.
@@ -534,6 +582,48 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     return from(after, [])
   }
 
+  /** A tenant's policies by id, of those the caller may see. */
+  const policiesAfter = (cause: Cause, after: string, limit: number) =>
+    engine.list(cause, (tx, view) => {
+      const seen: Array<PolicyRow> = []
+      const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
+        Effect.flatMap(tx.documents(cause.tenant, "policy", after, limit), (rows) => {
+          for (const row of rows) {
+            if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) seen.push(row)
+          }
+          const last = rows[rows.length - 1]
+          return last === undefined || rows.length < limit || seen.length === limit
+            ? Effect.succeed(seen)
+            : next(last.id)
+        })
+      return next(after)
+    })
+
+  const documentsAfter = (tenant: string, kind: Document["_tag"], after: string, limit: number) =>
+    Effect.flatMap(
+      causeFor(tenant, "admin:apikeys:read"),
+      (cause) => engine.list(cause, (tx) => tx.documents(tenant, kind, after, limit))
+    )
+
+  const namesAfter = (after: string, limit: number) =>
+    Effect.map(
+      Effect.catch(engine.store.tenants(after, limit), unavailable),
+      (rows) => rows.map(({ tenant }) => tenant)
+    )
+
+  /** A page of a list, or why there is none. */
+  const page = <A>(cause: Cause, found: Result.Result<Effect.Effect<A, Trouble>, Refusal>): Effect.Effect<A, Trouble> =>
+    // A list is refused for what is asked of it.
+    Result.isSuccess(found) ? found.success : Effect.fail(toError(found.failure, cause) as Trouble)
+
+  const ownerOf = (kind: Document["_tag"], id: string, cause: Cause): Effect.Effect<string, Trouble | NotFound> =>
+    Effect.flatMap(Effect.catch(engine.store.find(kind, id), unavailable), (row) =>
+      row === undefined
+        ? Effect.fail(
+          new NotFound({ ...idsOf(cause), reason: `there is no ${kind === "policy" ? "policy" : "key"} ${id}` })
+        )
+        : Effect.succeed(row.tenant))
+
   const register: Governing["registerTenant"] = (tenant, options) =>
     Effect.map(
       order<Registration>(
@@ -594,12 +684,14 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       }),
     findTenants: (query) =>
       read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", undefined, (cause) => {
-        const page = Finding.tenants<Tenant>(query, (after, limit) =>
+        const tenants = Finding.tenants<Tenant>(query, (after, limit) =>
           Effect.map(engine.store.tenants(after, limit), (rows) =>
             rows.map((row) => tenantOf(row) ?? row.tenant)))
-        return Result.isSuccess(page)
-          ? Effect.catch(page.success, unavailable)
-          : Effect.fail(toError(page.failure, cause) as Trouble)
+        return page(
+          cause,
+          Result.map(tenants, (tenants) =>
+            Effect.catch(tenants, unavailable))
+        )
       }),
 
     createApiKey: (tenant, options) =>
@@ -656,7 +748,13 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           tenant,
           "admin:apikeys:write",
           aboutKey("revokeApiKey", id, { reason: options?.reason }),
-          () => checked(flawed(flaws.reason(options ?? {})), { _tag: "RevokeApiKey", id, reason: options?.reason })
+          () =>
+            checked(flawed(flaws.reason(options ?? {})), {
+              _tag: "RevokeApiKey",
+              id,
+              reason: options?.reason,
+              once: options?.once === true
+            })
         ),
         shown
       ),
@@ -696,6 +794,49 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           engine.list(cause, (tx) => tx.documents(tenant, "api_key", options?.after ?? "", options?.limit ?? PAGE)),
           (rows) => Effect.forEach(rows.filter((row) => row._tag === "api_key"), shown)
         )),
+    findApiKeys: (query) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "admin:apikeys:read",
+        "operators",
+        undefined,
+        (cause) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            page(
+              cause,
+              Finding.apiKeys<ApiKey, Trouble>(
+                query,
+                namesAfter,
+                (tenant, after, limit) =>
+                  Effect.map(
+                    documentsAfter(tenant, "api_key", after, limit),
+                    (rows) => rows.flatMap((row) => row._tag === "api_key" ? [keyOf(row, now)] : [])
+                  )
+              )
+            ))
+      ),
+    ownerOfApiKey: (id) =>
+      read(
+        caller.tenant ?? NOBODY,
+        "admin:apikeys:read",
+        "operators",
+        undefined,
+        (cause) => ownerOf("api_key", id, cause)
+      ),
+    inspectApiKey: (secret) =>
+      read(caller.tenant ?? NOBODY, "admin:apikeys:read", "operators", undefined, () =>
+        Effect.gen(function*() {
+          const row = yield* keyOfSecret(engine, peppers, secret)
+          if (row === undefined) return { key: undefined, reason: "NOT_FOUND" }
+          const key = yield* shown(row)
+          if (key.status !== "ACTIVE") return { key, reason: key.status }
+          const cause = yield* causeFor(row.tenant, "admin:apikeys:read")
+          const status = yield* engine.list(
+            cause,
+            (_, view) => Effect.succeed(view.tenant(row.tenant)?.profile?.status)
+          )
+          return { key, reason: status === "ACTIVE" || status === undefined ? undefined : `TENANT_${status}` }
+        })),
 
     createBudget: (tenant, budget) =>
       Effect.map(
@@ -753,6 +894,29 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         return Effect.map(engine.list(cause, rows), (found) => found.map(budgetOf))
       }),
 
+    findBudgets: (query, needs = "budgets:read") => {
+      const tenant = query.tenant ?? caller.tenant
+      return read(tenant ?? NOBODY, needs, "principals", undefined, (cause) =>
+        Effect.map(
+          page(
+            cause,
+            Finding.budgets<Trouble>({ ...query, tenant }, namesAfter, (tenant, after, limit) =>
+              Effect.flatMap(causeFor(tenant, needs), (cause) =>
+                engine.list(
+                  cause,
+                  visible<BalancesQuery, BudgetRow>(cause, {}, { after, limit }, {
+                    read: (tx, query, page) =>
+                      tx.budgets(tenant, query, page),
+                    path: (row) =>
+                      row.scope,
+                    position: (row) => [row.scope, row.unit]
+                  })
+                )))
+          ),
+          ({ cursor, items }) => ({ cursor, items: items.map(budgetOf) })
+        ))
+    },
+
     limits: (tenant, { scope, unit }) =>
       act<ReadonlyArray<LimitState>, BudgetError>(tenant, "budgets:read", "principals", (cause) => ({
         cause,
@@ -766,25 +930,26 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     deletePolicy: (tenant, id) =>
       act(tenant, "policies:write", "principals", (cause, now) => Policing.remove(cause, id, now)),
     policies: (tenant, options) =>
-      read(tenant, "policies:read", "principals", options, (cause) => {
-        const limit = options?.limit ?? PAGE
-        return engine.list(cause, (tx, view) => {
-          const seen: Array<PolicyRow> = []
-          const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
-            Effect.flatMap(tx.documents(tenant, "policy", after, limit), (rows) => {
-              for (const row of rows) {
-                if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) {
-                  seen.push(row)
-                }
-              }
-              const last = rows[rows.length - 1]
-              return last === undefined || rows.length < limit || seen.length === limit
-                ? Effect.succeed(seen)
-                : next(last.id)
-            })
-          return next(options?.after ?? "")
-        })
-      }),
+      read(
+        tenant,
+        "policies:read",
+        "principals",
+        options,
+        (cause) => policiesAfter(cause, options?.after ?? "", options?.limit ?? PAGE)
+      ),
+    findPolicies: (tenant, query) =>
+      read(
+        tenant,
+        "policies:read",
+        "principals",
+        undefined,
+        (cause) =>
+          page(cause, Finding.policies<Trouble>(query, tenant, (_, after, limit) => policiesAfter(cause, after, limit)))
+      ),
+    ownerOfPolicy: (id) =>
+      caller.tenant === undefined
+        ? read(NOBODY, "policies:read", "principals", undefined, (cause) => ownerOf("policy", id, cause))
+        : Effect.succeed(caller.tenant),
 
     acts,
     audit: (tenant, { after = 0, ...query } = {}) =>
@@ -876,24 +1041,34 @@ const budgetOf = (row: BudgetRow): Budget => {
   }
 }
 
+const idsOf = (
+  { requestId, traceId }: { readonly requestId?: string | undefined; readonly traceId?: string | undefined }
+): Pick<ErrorContext, "requestId" | "traceId"> => ({
+  ...(requestId === undefined ? undefined : { requestId }),
+  ...(traceId === undefined ? undefined : { traceId })
+})
+
 const unavailable = (error: StoreError): Effect.Effect<never, AuthorityUnavailable> =>
   Effect.fail(new AuthorityUnavailable({ reason: error.message, cause: error.cause }))
 
+/** The key a secret is of, where it is right. */
+const keyOfSecret = (
+  engine: Engine,
+  peppers: ApiSecret.Peppers,
+  secret: Redacted.Redacted<string>
+): Effect.Effect<ApiKeyRow | undefined, AuthorityUnavailable> =>
+  // What has not even the form of a secret is looked up and compared like one, so that it takes as long.
+  Effect.map(Effect.catch(engine.store.find("api_key", ApiSecret.idOf(secret) ?? ""), unavailable), (row) => {
+    const key = row?._tag === "api_key" ? row : undefined
+    return ApiSecret.isRight(peppers, secret, key?.hash) ? key : undefined
+  })
+
 const authenticate = (engine: Engine, peppers: ApiSecret.Peppers): Operations["authenticate"] =>
   Effect.fnUntraced(function*(secret) {
-    // What has not even the form of a secret is looked up and compared like one, so that it takes as long.
-    const id = ApiSecret.idOf(secret) ?? ""
-    const row = yield* Effect.catch(engine.store.find("api_key", id), unavailable)
-    const key = row?._tag === "api_key" ? row : undefined
-    const isRight = ApiSecret.isRight(peppers, secret, key?.hash)
-    const { requestId, traceId } = yield* RequestContext
-    const no = (reason: string): Unauthorized =>
-      new Unauthorized({
-        reason,
-        ...(requestId === undefined ? undefined : { requestId }),
-        ...(traceId === undefined ? undefined : { traceId })
-      })
-    if (key === undefined || !isRight) return yield* Effect.fail(no("the key is not known"))
+    const key = yield* keyOfSecret(engine, peppers, secret)
+    const ids = idsOf(yield* RequestContext)
+    const no = (reason: string): Unauthorized => new Unauthorized({ reason, ...ids })
+    if (key === undefined) return yield* Effect.fail(no("the key is not known"))
     if (key.status !== "ACTIVE") return yield* Effect.fail(no("the key was revoked"))
     if ((yield* Clock.currentTimeMillis) >= key.expiresAtMs) return yield* Effect.fail(no("the key has expired"))
     return {

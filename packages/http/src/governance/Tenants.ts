@@ -35,9 +35,9 @@ export const TenantStatus = Schema.Literals(["ACTIVE", "SUSPENDED", "CLOSED"])
 export const ExpiryPolicy = Schema.Literals(["AUTO_RELEASE", "MANUAL_CLEANUP", "GRACE_ONLY"])
 
 const TenantId = Schema.String.check(
-  Schema.isPattern(/^[a-z0-9-]+$/),
-  Schema.isMinLength(3),
-  Schema.isMaxLength(64)
+  Schema.isPattern(/^[a-z0-9-]+$/u),
+  Schema.isMinCodePoints(3),
+  Schema.isMaxCodePoints(64)
 )
 const TenantMetadata = Schema.Record(Schema.String, Schema.String)
 

@@ -13,7 +13,24 @@ export const Instant = InstantText
 
 /** What each error of the governance plane is called. Source: schema `ErrorCode`. */
 export const ErrorCode = Schema.Literals([
-  ...RuntimeErrorCode.literals,
+  ...RuntimeErrorCode.pick([
+    "INVALID_REQUEST",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "BUDGET_EXCEEDED",
+    "BUDGET_FROZEN",
+    "BUDGET_CLOSED",
+    "RESERVATION_EXPIRED",
+    "RESERVATION_FINALIZED",
+    "IDEMPOTENCY_MISMATCH",
+    "UNIT_MISMATCH",
+    "OVERDRAFT_LIMIT_EXCEEDED",
+    "DEBT_OUTSTANDING",
+    "LIMIT_EXCEEDED",
+    "TENANT_CLOSED",
+    "INTERNAL_ERROR"
+  ]).literals,
   "TENANT_NOT_FOUND",
   "TENANT_SUSPENDED",
   "BUDGET_NOT_FOUND",
@@ -34,7 +51,7 @@ export const Failure = Schema.Struct({
   error: ErrorCode,
   message: Schema.String,
   request_id: Schema.String,
-  trace_id: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
+  trace_id: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/u))),
   details: Schema.optionalKey(JsonObject)
 }).annotate({ identifier: "ErrorResponse" })
 
@@ -81,3 +98,13 @@ export const parameterSchemas: ParameterSchemas = {
   unit: { type: "string", enum: Unit.literals },
   scope: { type: "string" }
 }
+
+const decimal = Schema.String.check(Schema.isPattern(/^(?:\d{1,15})(?:\.\d{1,30})?$/, { expected: "a number" }))
+
+/** A share of something, 0 to 1. */
+export const ShareParameter = parameter(decimal.pipe(
+  Schema.decodeTo(
+    Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
+    SchemaTransformation.transform({ decode: Number, encode: String })
+  )
+))

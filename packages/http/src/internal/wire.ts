@@ -57,7 +57,7 @@ const isInstant = (text: string): boolean => {
   return date.getUTCDate() === Number(day)
 }
 
-export const InstantText = Schema.String.check(
+export const InstantText = Schema.String.annotate({ format: "date-time" }).check(
   Schema.makeFilter((text) => isInstant(text) || "must be an ISO 8601 date-time with its offset")
 ).pipe(
   Schema.decodeTo(

@@ -160,20 +160,22 @@ const patternOf = (glob: string): RegExp =>
  */
 export const compare = (ours: Facts, theirs: Facts, differences: ReadonlyArray<Difference>) => {
   const listed = differences.flatMap(({ at }) => at).map((glob) => ({ glob, pattern: patternOf(glob), count: 0 }))
+  const places = [...new Set([...theirs.keys(), ...ours.keys()])].sort()
+  // An operation, a parameter, a member or an answer that one of them does not have differs once, not in all it holds.
+  const missing = places.filter((place) => ours.has(place) !== theirs.has(place)).flatMap((place) => {
+    const [, operation] = /^(.*): method and path$/.exec(place) ?? []
+    const [, value] = /^(.*): required$/.exec(place) ?? []
+    const [, answer] = /^(.*: \d{3})$/.exec(place) ?? []
+    if (operation !== undefined) return [{ place, inside: [`${operation}:`] }]
+    if (value !== undefined) return [{ place, inside: [`${value}:`, `${value}.`, `${value}[`] }]
+    return answer === undefined ? [] : [{ place, inside: [`${answer} `] }]
+  })
   const unlisted: Array<string> = []
-  // A body or a parameter that one of them does not have differs once, not in all it holds.
-  const missing: Array<string> = []
-  for (const place of [...new Set([...theirs.keys(), ...ours.keys()])].sort()) {
+  for (const place of places) {
     const said = ours.get(place)
     const wanted = theirs.get(place)
     if (said === wanted || (place.endsWith(": takes others") && wanted === undefined)) continue
-    if (missing.some((parent) => place.startsWith(parent))) continue
-    if (said === undefined || wanted === undefined) {
-      const [, parent] = /^(.*): (?:type|required|method and path)$/.exec(place) ?? []
-      const [, answer] = /^(.*: \d{3})$/.exec(place) ?? []
-      const owner = parent ?? answer
-      if (owner !== undefined) missing.push(`${owner}:`, `${owner}.`, `${owner}[`, `${owner} body`)
-    }
+    if (missing.some((owner) => owner.place !== place && owner.inside.some((start) => place.startsWith(start)))) continue
     const known = listed.filter(({ pattern }) => pattern.test(place))
     for (const entry of known) entry.count++
     if (known.length === 0) unlisted.push(`${place}: ${said ?? "nothing"} instead of ${wanted ?? "nothing"}`)

@@ -76,3 +76,79 @@ export const runtime: ReadonlyArray<Difference> = [
     at: ["getReservation: 200 body.status: enum", "listReservations: 200 body.reservations[].status: enum"]
   }
 ]
+
+const notServed = (reason: string, ...operations: ReadonlyArray<string>): Difference => ({
+  reason,
+  at: operations.map((operation) => `${operation}: method and path`)
+})
+
+/** The governance plane. */
+export const governance: ReadonlyArray<Difference> = [
+  notServed(
+    "webhooks are not in this version: events are read, with a cursor that never loses one",
+    "createWebhookSubscription",
+    "listWebhookSubscriptions",
+    "getWebhookSubscription",
+    "updateWebhookSubscription",
+    "deleteWebhookSubscription",
+    "testWebhookSubscription",
+    "listWebhookDeliveries",
+    "replayEvents",
+    "bulkActionWebhooks",
+    "getWebhookSecurityConfig",
+    "updateWebhookSecurityConfig",
+    "createTenantWebhook",
+    "listTenantWebhooks",
+    "getTenantWebhook",
+    "updateTenantWebhook",
+    "deleteTenantWebhook",
+    "testTenantWebhook",
+    "listTenantWebhookDeliveries"
+  ),
+  notServed(
+    "what is done to many at once is done one by one here, and each is answered for itself",
+    "bulkActionTenants",
+    "bulkActionBudgets"
+  ),
+  notServed(
+    "not served yet",
+    "createApiKey",
+    "createBudget",
+    "createPolicy",
+    "freezeBudget",
+    "fundBudget",
+    "getAdminOverview",
+    "getBalances",
+    "getEvent",
+    "introspectAuth",
+    "listApiKeys",
+    "listAuditLogs",
+    "listBudgets",
+    "listEvents",
+    "listPolicies",
+    "listTenantEvents",
+    "lookupBudget",
+    "revokeApiKey",
+    "unfreezeBudget",
+    "updateApiKey",
+    "updateBudget",
+    "updatePolicy"
+  ),
+  notServed("a secret is looked at where it is used, and nowhere else", "validateApiKey"),
+  {
+    reason: "429 for throttling and 503 for a store that cannot be reached may come from any operation",
+    at: ["*: 429", "*: 503"]
+  },
+  {
+    reason: "counts are plain numbers, exact to 2^53 − 1; one beyond is refused rather than rounded",
+    at: ["*.max_reservation_extensions: maximum"]
+  },
+  {
+    reason: "values of metadata are texts when a tenant is created, and so when it is changed",
+    at: ["updateTenant: body.metadata.*", "updateTenant: body.metadata: takes others"]
+  },
+  {
+    reason: "observe mode is an extension that is not in this version; what nobody can be in is not filtered by",
+    at: ["listTenants: query observe_mode: required"]
+  }
+]

@@ -131,7 +131,16 @@ export const decideRevokeApiKey = (
 ): Verdict => {
   const before = find(view, command.cause, order.id)
   if (before === undefined) return unknown(order.id)
-  if (before.status === "REVOKED") return answered(before, [])
+  if (before.status === "REVOKED") {
+    return order.once
+      ? refused({
+        code: "INVALID_REQUEST",
+        field: "id",
+        reason: "it was revoked already",
+        details: { conflict: "KEY_REVOKED" }
+      })
+      : answered(before, [])
+  }
   const row = revoked(before, order.reason, now)
   return answered(row, put([row], [happening("api_key.revoked", row, before.status)]))
 }

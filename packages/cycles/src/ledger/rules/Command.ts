@@ -136,6 +136,7 @@ export interface UpdateRequest {
  *
  * - `needs`, `scopeFilter`: what the caller must be permitted, and where it may act; looked at again in the transaction
  * - `keyId`: the API key whose word counts for that
+ * - `registered`: whether budgets and policies are taken of registered tenants only
  * - `deed`: the governance act that the command is, to be audited
  *
  * @category models
@@ -151,6 +152,7 @@ export interface Cause {
   readonly keyId?: string | undefined
   readonly needs?: Permission | undefined
   readonly scopeFilter?: ReadonlyArray<string> | undefined
+  readonly registered?: boolean | undefined
   readonly deed?: Deed | undefined
 }
 

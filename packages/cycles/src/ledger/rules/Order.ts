@@ -74,7 +74,13 @@ export type Order =
   | { readonly _tag: "ReadTenant" }
   | { readonly _tag: "CreateApiKey"; readonly key: ApiKeyRow }
   | { readonly _tag: "UpdateApiKey"; readonly id: string; readonly settings: ApiKeySettings }
-  | { readonly _tag: "RevokeApiKey"; readonly id: string; readonly reason: string | undefined }
+  | {
+    readonly _tag: "RevokeApiKey"
+    readonly id: string
+    readonly reason: string | undefined
+    /** Whether one that is revoked already is a conflict. */
+    readonly once: boolean
+  }
   | {
     readonly _tag: "RotateApiKey"
     readonly id: string

@@ -51,7 +51,7 @@ const settled = (before: TenantProfile, settings: TenantSettings): TenantProfile
   metadata: settings.metadata ?? before.metadata
 })
 
-const unregistered = (tenant: string): Verdict =>
+export const unregistered = (tenant: string): Verdict =>
   refused({
     code: "NOT_FOUND",
     reason: `there is no tenant ${tenant}`,

@@ -1,8 +1,10 @@
 // How the operations of the governance plane answer.
 import type { Found } from "effect-cycles/ledger/Governance"
+import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Errors from "../../Errors.ts"
-import { answer } from "../answering.ts"
+import type { Governor } from "../../governance/Access.ts"
+import { answer, Malformed } from "../answering.ts"
 
 /** How much is read of a request. */
 export interface Limits {
@@ -31,3 +33,15 @@ export const pageOf = <A, B>(
   has_more: cursor !== undefined,
   ...(cursor === undefined ? undefined : { next_cursor: cursor })
 })
+
+/** The tenant an operator has to name, and a principal must not. */
+export const tenantOf = (governor: Governor, named: string | undefined): Effect.Effect<string, Malformed> => {
+  if (governor._tag === "operator") {
+    return named === undefined
+      ? Effect.fail(new Malformed({ field: "tenant_id", reason: "it must be given with an admin key" }))
+      : Effect.succeed(named)
+  }
+  return named === undefined
+    ? Effect.succeed(governor.principal.tenant)
+    : Effect.fail(new Malformed({ field: "tenant_id", reason: "it must not be given: the tenant is that of the key" }))
+}
