@@ -9,12 +9,15 @@
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as IpNetwork from "effect/net/IpNetwork"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
+import { defaults } from "./defaults.ts"
 import * as Secrets from "./Secrets.ts"
-import { defaults } from "./Server.ts"
+import type * as Server from "./Server.ts"
 import { StartupError } from "./StartupError.ts"
 import type * as Storage from "./Storage.ts"
 
@@ -95,6 +98,37 @@ export type StoreSettings = {
   readonly [K in keyof typeof storeFlags]: (typeof storeFlags)[K] extends Flag.Flag<infer A> ? A : never
 }
 
+/** A flag for a whole number in a range. */
+const number = (name: string, variable: string, what: string, range: { from: number; to: number; otherwise: number }) =>
+  setting(Flag.Int(name), variable, Config.Int, what).pipe(
+    Flag.withDefault(range.otherwise),
+    Flag.filter(
+      (value) => value >= range.from && value <= range.to,
+      (value) => `--${name} or ${variable} is ${value}, and must be from ${range.from} to ${range.to}`
+    )
+  )
+
+/** A flag for any number of words, with commas between them. */
+const words = (name: string, variable: string, what: string, metavar: string) =>
+  setting(Flag.String(name), variable, Config.String, what).pipe(
+    Flag.withMetavar(metavar),
+    Flag.withDefault(""),
+    Flag.map((text) => text.split(",").map((word) => word.trim()).filter((word) => word !== ""))
+  )
+
+const isOrigin = (word: string): boolean => {
+  try {
+    return new URL(word).origin === word
+  } catch {
+    return false
+  }
+}
+
+const networks = (all: ReadonlyArray<string>): ReadonlyArray<Result.Result<IpNetwork.IpNetwork, unknown>> =>
+  all.map((word) => IpNetwork.fromInput(word))
+
+const DAY_MS = 86_400_000
+
 /**
  * The flags of `cycles serve`.
  *
@@ -108,13 +142,119 @@ export const serveFlags = {
     Config.String,
     "The address to listen on; 0.0.0.0 lets other machines in"
   ).pipe(Flag.withDefault(defaults.host)),
-  port: setting(
-    Flag.Int("port").pipe(Flag.withAlias("p")),
-    "CYCLES_PORT",
-    Config.Port,
-    "The port to listen on; a free one with 0"
-  ).pipe(Flag.withDefault(defaults.port)),
-  ...storeFlags
+  port: number("port", "CYCLES_PORT", "The port to listen on; a free one with 0", {
+    from: 0,
+    to: 65_535,
+    otherwise: defaults.port
+  }),
+  adminPort: setting(
+    Flag.Int("admin-port"),
+    "CYCLES_ADMIN_PORT",
+    Config.Int,
+    "A second port, with the governance plane and its own GET /v1/balances"
+  ).pipe(
+    Flag.optional,
+    Flag.filter(
+      Option.match({ onNone: () => true, onSome: (port) => port >= 0 && port <= 65_535 }),
+      () => "--admin-port or CYCLES_ADMIN_PORT must be from 0 to 65535"
+    )
+  ),
+  governance: setting(
+    Flag.Literals("governance", ["both", "admin"]),
+    "CYCLES_GOVERNANCE",
+    (name) => Config.Literals(["both", "admin"], name),
+    "Whether the governance plane is on both ports, or on the admin port only"
+  ).pipe(Flag.withDefault("both")),
+  ...storeFlags,
+  rateLimit: number(
+    "rate-limit",
+    "CYCLES_RATE_LIMIT",
+    "How many requests a key may send per second; commit, release, extend and event are never counted. Any number with 0",
+    { from: 0, to: 1_000_000, otherwise: defaults.requestsPerSecond }
+  ),
+  authFailures: number(
+    "auth-failures",
+    "CYCLES_AUTH_FAILURES",
+    "How many keys that are not good an address may send per minute. Any number with 0",
+    { from: 0, to: 1_000_000, otherwise: defaults.authFailuresPerMinute }
+  ),
+  maxBodyBytes: number("max-body-bytes", "CYCLES_MAX_BODY_BYTES", "How long the body of a request may be", {
+    from: 1_024,
+    to: 100 * 1_024 * 1_024,
+    otherwise: defaults.maxRequestBytes
+  }),
+  maxHeaderBytes: number("max-header-bytes", "CYCLES_MAX_HEADER_BYTES", "How long the headers of a request may be", {
+    from: 1_024,
+    to: 1_024 * 1_024,
+    otherwise: defaults.maxHeaderBytes
+  }),
+  maxConnections: number("max-connections", "CYCLES_MAX_CONNECTIONS", "How many connections may be open", {
+    from: 1,
+    to: 1_000_000,
+    otherwise: defaults.maxConnections
+  }),
+  headersTimeout: number("headers-timeout", "CYCLES_HEADERS_TIMEOUT", "Milliseconds for headers to arrive", {
+    from: 1,
+    to: DAY_MS,
+    otherwise: defaults.headersTimeoutMs
+  }),
+  requestTimeout: number("request-timeout", "CYCLES_REQUEST_TIMEOUT", "Milliseconds for a whole request to arrive", {
+    from: 1,
+    to: DAY_MS,
+    otherwise: defaults.requestTimeoutMs
+  }),
+  idleTimeout: number("idle-timeout", "CYCLES_IDLE_TIMEOUT", "Milliseconds a connection may stand idle", {
+    from: 1,
+    to: DAY_MS,
+    otherwise: defaults.idleTimeoutMs
+  }),
+  corsOrigins: words(
+    "cors-origins",
+    "CYCLES_CORS_ORIGINS",
+    "The origins whose pages may ask, with commas between them; none unless given",
+    "ORIGINS"
+  ).pipe(
+    Flag.filter(
+      (all) => all.every(isOrigin),
+      (all) => `${all.find((word) => !isOrigin(word))} is not an origin such as https://console.example.com`
+    )
+  ),
+  trustedProxies: words(
+    "trusted-proxies",
+    "CYCLES_TRUSTED_PROXIES",
+    "The networks of proxies whose X-Forwarded-For is believed, with commas between them; none unless given",
+    "NETWORKS"
+  ).pipe(
+    Flag.filter(
+      (all) => networks(all).every(Result.isSuccess),
+      (all) => `one of ${all.join(", ")} is not a network such as 10.0.0.0/8 or an address`
+    ),
+    Flag.map((all) => networks(all).filter(Result.isSuccess).map(({ success }) => success))
+  ),
+  drainDelay: number(
+    "drain-delay",
+    "CYCLES_DRAIN_DELAY",
+    "Milliseconds to go on, not ready any more, before connections are refused when told to stop",
+    { from: 0, to: DAY_MS, otherwise: defaults.drainDelayMs }
+  ),
+  shutdownTimeout: number(
+    "shutdown-timeout",
+    "CYCLES_SHUTDOWN_TIMEOUT",
+    "Milliseconds for requests to end when told to stop",
+    { from: 0, to: DAY_MS, otherwise: defaults.shutdownTimeoutMs }
+  ),
+  logRequests: setting(
+    Flag.Boolean("log-requests"),
+    "CYCLES_LOG_REQUESTS",
+    Config.Boolean,
+    "Tell every request in the log"
+  ).pipe(Flag.withDefault(false)),
+  logFormat: setting(
+    Flag.Literals("log-format", ["text", "json"]),
+    "CYCLES_LOG_FORMAT",
+    (name) => Config.Literals(["text", "json"], name),
+    "The form of the log, which goes to the standard error"
+  ).pipe(Flag.withDefault("text"))
 }
 
 /**
@@ -149,6 +289,32 @@ const secretOf = (variable: string, file: Option.Option<string>): Effect.Effect<
       onNone: () => Option.match(file, { onSome: secretFile, onNone: () => Effect.succeed(undefined) })
     })
   )
+
+/**
+ * What a server is told by the settings; its admin key is among the secrets.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const serverOptions = (settings: ServeSettings): Omit<Server.Options, "adminKey"> => ({
+  host: settings.host,
+  port: settings.port,
+  adminPort: Option.getOrUndefined(settings.adminPort),
+  governance: settings.governance,
+  requestsPerSecond: settings.rateLimit,
+  authFailuresPerMinute: settings.authFailures,
+  maxRequestBytes: settings.maxBodyBytes,
+  maxHeaderBytes: settings.maxHeaderBytes,
+  maxConnections: settings.maxConnections,
+  headersTimeoutMs: settings.headersTimeout,
+  requestTimeoutMs: settings.requestTimeout,
+  idleTimeoutMs: settings.idleTimeout,
+  corsOrigins: settings.corsOrigins,
+  trustedProxies: settings.trustedProxies,
+  drainDelayMs: settings.drainDelay,
+  shutdownTimeoutMs: settings.shutdownTimeout,
+  logRequests: settings.logRequests
+})
 
 /**
  * A store and its secrets, as the settings and the environment say.

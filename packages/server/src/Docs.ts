@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as WireJson from "@effect-cycles/http/WireJson"
 
 type Json = { readonly [name: string]: unknown }
 
@@ -17,10 +18,57 @@ const text = (value: unknown): string => typeof value === "string" ? value : ""
 
 const escape = (value: string): string => value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 
-const idOf = (name: string): string => `schema-${escape(name.replace(/[^A-Za-z0-9_-]/g, "-"))}`
-
 const nameOfReference = (schema: Json): string | undefined =>
   /^#\/components\/schemas\/(.+)$/.exec(text(schema["$ref"]))?.[1]
+
+const same = (a: unknown, b: unknown): boolean => WireJson.stringify(a) === WireJson.stringify(b)
+
+/** A value with its references to schemas renamed. */
+const renamed = (value: unknown, names: ReadonlyMap<string, string>): unknown => {
+  if (Array.isArray(value)) return value.map((item) => renamed(item, names))
+  if (!isRecord(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => {
+      const name = key === "$ref" ? nameOfReference({ $ref: member }) : undefined
+      return [key, name === undefined ? renamed(member, names) : `#/components/schemas/${names.get(name) ?? name}`]
+    })
+  )
+}
+
+/**
+ * One OpenAPI document of several: the first one's, with the operations of the others that it does not have. A schema of theirs that
+ * is another than the first one's of the same name gets a name of its own.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const join = (documents: ReadonlyArray<object>): { readonly [name: string]: unknown } => {
+  const [first = {}, ...others] = documents.map(record)
+  const paths = { ...record(first["paths"]) }
+  const components = record(first["components"])
+  const schemas = { ...record(components["schemas"]) }
+  const securitySchemes = { ...record(components["securitySchemes"]) }
+  const tags = [...list(first["tags"])]
+  for (const other of others) {
+    const theirs = record(other["components"])
+    const names = new Map(
+      Object.entries(record(theirs["schemas"])).flatMap(([name, schema]) =>
+        name in schemas && !same(schemas[name], schema) ? [[name, `${name}Governance`] as const] : []
+      )
+    )
+    for (const [name, schema] of Object.entries(record(theirs["schemas"]))) {
+      schemas[names.get(name) ?? name] = renamed(schema, names)
+    }
+    Object.assign(securitySchemes, theirs["securitySchemes"])
+    tags.push(...list(other["tags"]))
+    for (const [path, methods] of Object.entries(record(other["paths"]))) {
+      paths[path] = { ...record(renamed(methods, names)), ...record(paths[path]) }
+    }
+  }
+  return { ...first, paths, tags, components: { ...components, schemas, securitySchemes } }
+}
+
+const idOf = (name: string): string => `schema-${escape(name.replace(/[^A-Za-z0-9_-]/g, "-"))}`
 
 /** What a schema is, in a few words. */
 const kindOf = (value: unknown): string => {

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import { chmod, link, mkdir, open, readFile, stat, unlink } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { StartupError } from "./StartupError.ts"
 
 /**
@@ -50,14 +50,30 @@ const MIN_LENGTH = 32
 
 const make = (prefix: string): string => `${prefix}${randomBytes(32).toString("hex")}`
 
+const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause ? String(cause.code) : undefined
+
 const unusable = (path: string, what: string) => (cause: unknown) => {
-  const code = cause instanceof Error && "code" in cause ? `${String(cause.code)}: ` : ""
+  const code = codeOf(cause)
   return new StartupError({
     reason: "DataDirectory",
-    message:
-      `${code}${path} cannot be ${what}. Give this user the right to read and write there, or name another folder with --data-dir or CYCLES_DATA_DIR`,
+    message: `${path} cannot be ${what}${
+      code === undefined ? "" : ` (${code})`
+    }. Give this user the right to read and write there, or name another folder with --data-dir or CYCLES_DATA_DIR`,
     cause
   })
+}
+
+/** Node's own `recursive` does not end where a file system takes no folders at all. */
+const makeFolder = async (path: string): Promise<void> => {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return
+    if (codeOf(cause) !== "ENOENT" || dirname(path) === path) throw cause
+    await makeFolder(dirname(path))
+    await mkdir(path, { mode: 0o700 })
+  }
 }
 
 /**
@@ -68,12 +84,9 @@ const unusable = (path: string, what: string) => (cause: unknown) => {
  */
 export const makeDirectory = (path: string): Effect.Effect<void, StartupError> =>
   Effect.tryPromise({
-    try: () => mkdir(path, { recursive: true, mode: 0o700 }),
+    try: () => makeFolder(path),
     catch: unusable(path, "made")
   })
-
-const isMissing = (cause: unknown): boolean => cause instanceof Error && "code" in cause && cause.code === "ENOENT"
-const isThere = (cause: unknown): boolean => cause instanceof Error && "code" in cause && cause.code === "EEXIST"
 
 /** Reads a secret's file, making it if it is not there. Of two processes that make it at once, one does and both read that. */
 const keep = (path: string, content: () => string): Effect.Effect<{ text: string; isNew: boolean }, StartupError> =>
@@ -86,7 +99,7 @@ const keep = (path: string, content: () => string): Effect.Effect<{ text: string
         if ((mode & 0o077) !== 0) await chmod(path, 0o600)
         return { text, isNew: false }
       } catch (cause) {
-        if (!isMissing(cause)) throw cause
+        if (codeOf(cause) !== "ENOENT") throw cause
       }
       // Written beside and then linked: the file is there whole or not at all, and never replaces another.
       const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`
@@ -98,7 +111,7 @@ const keep = (path: string, content: () => string): Effect.Effect<{ text: string
         await link(draft, path)
         return { text, isNew: true }
       } catch (cause) {
-        if (!isThere(cause)) throw cause
+        if (codeOf(cause) !== "EEXIST") throw cause
         return { text: await readFile(path, "utf8"), isNew: false }
       } finally {
         await file.close()

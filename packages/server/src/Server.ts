@@ -25,6 +25,8 @@
  *
  * @since 0.1.0
  */
+import { GovernanceApi, GovernanceBalancesApi } from "@effect-cycles/http/GovernanceApi"
+import * as GovernanceHandlers from "@effect-cycles/http/GovernanceHandlers"
 import * as Handlers from "@effect-cycles/http/Handlers"
 import { RuntimeApi } from "@effect-cycles/http/RuntimeApi"
 import * as WireJson from "@effect-cycles/http/WireJson"
@@ -40,6 +42,8 @@ import * as Layer from "effect/Layer"
 import type * as IpNetwork from "effect/net/IpNetwork"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { defaults } from "./defaults.ts"
 import * as Docs from "./Docs.ts"
 import * as Health from "./Health.ts"
 import * as Authentication from "./internal/Authentication.ts"
@@ -56,6 +60,10 @@ import * as Storage from "./Storage.ts"
  * - `adminKey`: what `X-Admin-API-Key` must be
  * - `host`: the address to listen on; `127.0.0.1` when not given, which only this machine can reach
  * - `port`: the port to listen on; 7878 when not given, a free one when 0
+ *
+ * - `adminPort`: a second port of the same host, for the governance plane; none when not given, a free one when 0
+ * - `governance`: where the governance plane is: on `both` ports, or on the `admin` port only, where the metrics are then too; `both`
+ *   when not given, which is the one port there is where no `adminPort` is given
  *
  * What is let in:
  *
@@ -84,6 +92,8 @@ export interface Options {
   readonly adminKey: Redacted.Redacted<string>
   readonly host?: string | undefined
   readonly port?: number | undefined
+  readonly adminPort?: number | undefined
+  readonly governance?: "both" | "admin" | undefined
   readonly requestsPerSecond?: number | undefined
   readonly authFailuresPerMinute?: number | undefined
   readonly maxRequestBytes?: number | undefined
@@ -100,30 +110,10 @@ export interface Options {
 }
 
 /**
- * What holds where an option is not given.
- *
- * @category configuration
- * @since 0.1.0
- */
-export const defaults = {
-  host: "127.0.0.1",
-  port: 7_878,
-  requestsPerSecond: 5_000,
-  authFailuresPerMinute: 20,
-  maxRequestBytes: 1_024 * 1_024,
-  maxHeaderBytes: 16 * 1_024,
-  maxConnections: 4_096,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 30_000,
-  idleTimeoutMs: 65_000,
-  drainDelayMs: 0,
-  shutdownTimeoutMs: 30_000
-} as const
-
-/**
  * A server that listens.
  *
  * - `url`: where, for example `http://127.0.0.1:7878`
+ * - `adminUrl`: where the second port is, where there is one
  * - `hasCutOff`: whether it ended before all of its requests had, once its scope is closed
  *
  * @category services
@@ -131,6 +121,7 @@ export const defaults = {
  */
 export class Server extends Context.Service<Server, {
   readonly url: string
+  readonly adminUrl?: string | undefined
   readonly hasCutOff: () => boolean
 }>()("@effect-cycles/server/Server") {}
 
@@ -157,6 +148,7 @@ const share = (options: Options, isDraining: () => boolean) =>
 
 const operations = (): ReadonlyArray<Operations.Named> => [
   ...Operations.namesOf(RuntimeApi),
+  ...Operations.namesOf(GovernanceApi),
   ["GET", "/health/*", "health"],
   ["GET", "/actuator/*", "health"],
   ["GET", "/metrics", "metrics"],
@@ -165,8 +157,9 @@ const operations = (): ReadonlyArray<Operations.Named> => [
 ]
 
 /** The contract to read: as a document and as a page. Made when somebody asks. */
-const contract = (document: () => object) =>
+const contract = (documents: () => ReadonlyArray<object>) =>
   Layer.unwrap(Effect.gen(function*() {
+    const document = () => Docs.join(documents())
     const json = yield* Effect.cached(
       Effect.sync(() => HttpServerResponse.text(WireJson.stringify(document()), { contentType: "application/json" }))
     )
@@ -182,6 +175,10 @@ const contract = (document: () => object) =>
     return Layer.mergeAll(HttpRouter.add("GET", "/openapi.json", json), HttpRouter.add("GET", "/docs", page))
   }))
 
+const runtimeDocument = () => OpenApi.fromApi(RuntimeApi)
+
+const governanceDocument = () => OpenApi.fromApi(GovernanceApi)
+
 const metricsText = (metrics: Metrics.Operations) =>
   HttpRouter.add(
     "GET",
@@ -191,8 +188,21 @@ const metricsText = (metrics: Metrics.Operations) =>
     )
   )
 
-const planes = (options: Options, { authentication }: Shared) =>
-  Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes: options.maxRequestBytes })
+const runtimePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) =>
+  Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes })
+
+const governanceHandlers = ({ maxRequestBytes }: Options, { authentication }: Shared) => ({
+  authenticateAdmin: authentication.operator,
+  authenticate: authentication.principal,
+  maxRequestBytes
+})
+
+const governancePlane = (options: Options, shared: Shared) =>
+  GovernanceHandlers.layer(governanceHandlers(options, shared))
+
+/** The balances of the governance plane share their path with those of the runtime plane: they are where those are not. */
+const governanceBalances = (options: Options, shared: Shared) =>
+  GovernanceHandlers.layerBalances(governanceHandlers(options, shared))
 
 const gate = (options: Options, { isDraining, metrics }: Shared) =>
   Gate.make({
@@ -214,7 +224,12 @@ const gate = (options: Options, { isDraining, metrics }: Shared) =>
 export const routes = (
   options: Pick<Options, "adminKey" | "requestsPerSecond" | "maxRequestBytes">
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Ledger | Governance> =>
-  Layer.unwrap(Effect.map(share(options, () => false), (shared) => planes(options, shared)))
+  Layer.unwrap(
+    Effect.map(
+      share(options, () => false),
+      (shared) => Layer.merge(runtimePlane(options, shared), governancePlane(options, shared))
+    )
+  )
 
 /**
  * A server on the ledger around it. Listens when it is built. Its scope ends it: it is not ready any more, then takes no more
@@ -229,40 +244,76 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
     Effect.gen(function*() {
       let isDraining = false
       let hasCutOff = false
+      const { adminPort, governance = "both", host = defaults.host, port = defaults.port } = options
       const shared = yield* share(options, () => isDraining)
-      const app = yield* HttpRouter.toHttpEffect(
-        Layer.mergeAll(
-          planes(options, shared),
-          Health.layer({ store: yield* LedgerStore, isDraining: () => isDraining }),
-          metricsText(shared.metrics),
-          contract(() => OpenApi.fromApi(RuntimeApi))
-        ).pipe(
-          Layer.provideMerge(Handlers.layerRedacted)
+      const pass = gate(options, shared)
+      const health = Health.layer({ store: yield* LedgerStore, isDraining: () => isDraining })
+      const metrics = metricsText(shared.metrics)
+      const runtime = runtimePlane(options, shared)
+      const governing = governancePlane(options, shared)
+
+      const listen = Effect.fnUntraced(function*<E>(
+        routes: Layer.Layer<never, E, HttpRouter.HttpRouter | Governance>,
+        port: number,
+        named: Listener.Options["named"]
+      ) {
+        const app = yield* HttpRouter.toHttpEffect(Layer.provideMerge(routes, Handlers.layerRedacted)).pipe(
+          Effect.provideService(HttpRouter.RouterConfig, Handlers.routerConfig)
         )
-      ).pipe(
-        Effect.provideService(HttpRouter.RouterConfig, Handlers.routerConfig)
-      )
-      const { url } = yield* Listener.listen(gate(options, shared)(app), {
-        host: options.host ?? defaults.host,
-        port: options.port ?? defaults.port,
-        named: ["--port", "CYCLES_PORT"],
-        maxHeaderBytes: options.maxHeaderBytes ?? defaults.maxHeaderBytes,
-        maxConnections: options.maxConnections ?? defaults.maxConnections,
-        headersTimeoutMs: options.headersTimeoutMs ?? defaults.headersTimeoutMs,
-        requestTimeoutMs: options.requestTimeoutMs ?? defaults.requestTimeoutMs,
-        idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
-        beforeEnd: Effect.andThen(
-          Effect.sync(() => {
-            isDraining = true
-          }),
-          Effect.sleep(options.drainDelayMs ?? defaults.drainDelayMs)
-        ),
-        shutdownTimeoutMs: options.shutdownTimeoutMs ?? defaults.shutdownTimeoutMs,
-        onCutOff: () => {
-          hasCutOff = true
-        }
+        return yield* Listener.listen(pass(app), {
+          host,
+          port,
+          named,
+          maxHeaderBytes: options.maxHeaderBytes ?? defaults.maxHeaderBytes,
+          maxConnections: options.maxConnections ?? defaults.maxConnections,
+          headersTimeoutMs: options.headersTimeoutMs ?? defaults.headersTimeoutMs,
+          requestTimeoutMs: options.requestTimeoutMs ?? defaults.requestTimeoutMs,
+          idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
+          shutdownTimeoutMs: options.shutdownTimeoutMs ?? defaults.shutdownTimeoutMs,
+          onCutOff: () => {
+            hasCutOff = true
+          }
+        })
       })
-      return { url, hasCutOff: () => hasCutOff }
+
+      // Both ports end at once, each of them step by step.
+      const ends = yield* Scope.make("parallel")
+      yield* Effect.addFinalizer((exit) => Scope.close(ends, exit))
+      const apart = <A, E, R>(effect: Effect.Effect<A, E, R | Scope.Scope>) =>
+        Effect.flatMap(Scope.fork(ends, "sequential"), (scope) => Scope.provide(effect, scope))
+
+      const isApart = adminPort !== undefined && governance === "admin"
+      const main = yield* listen(
+        isApart
+          ? Layer.mergeAll(runtime, health, contract(() => [runtimeDocument()]))
+          : Layer.mergeAll(
+            runtime,
+            governing,
+            health,
+            metrics,
+            contract(() => [runtimeDocument(), governanceDocument()])
+          ),
+        port,
+        ["--port", "CYCLES_PORT"]
+      ).pipe(apart)
+      const admin = adminPort === undefined ? undefined : yield* listen(
+        Layer.mergeAll(
+          governing,
+          governanceBalances(options, shared),
+          health,
+          metrics,
+          contract(() => [governanceDocument(), OpenApi.fromApi(GovernanceBalancesApi)])
+        ),
+        adminPort,
+        ["--admin-port", "CYCLES_ADMIN_PORT"]
+      ).pipe(apart)
+
+      // The last to be added is the first to run: the server says that it is about to end before its ports are closed, both at once.
+      yield* Effect.addFinalizer(() => {
+        isDraining = true
+        return Effect.sleep(options.drainDelayMs ?? defaults.drainDelayMs)
+      })
+      return { url: main.url, adminUrl: admin?.url, hasCutOff: () => hasCutOff }
     })
   )
 

@@ -1,5 +1,5 @@
 /**
- * Why a server, or a command on its store, could not begin.
+ * Why a server, or a command on its store, could not begin, or not end in good order.
  *
  * @since 0.1.0
  */
@@ -44,7 +44,7 @@ export const exitCodes = {
 export type Reason = keyof typeof exitCodes
 
 /**
- * A server could not begin. The message is one line, says what to do, and holds no secret.
+ * A server could not begin, or not end in good order. The message is one line, says what to do, and holds no secret.
  *
  * @category errors
  * @since 0.1.0

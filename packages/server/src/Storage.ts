@@ -44,7 +44,13 @@ export type Store =
     readonly lanes?: number | undefined
   }
 
-const DATABASE_FILE = "ledger.db"
+/**
+ * The SQLite file of a data directory.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const databaseFile = (dataDir: string): string => join(dataDir, "ledger.db")
 
 const reasonOfSqlite: { readonly [R in SqliteError["reason"]]: Reason } = {
   Locked: "DatabaseLocked",
@@ -78,8 +84,13 @@ const reasonOfPostgres = (error: PostgresError): Reason => {
 /** One line of a message that somebody else wrote. */
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
 
-const unusable = (reason: Reason, cause: Error): StartupError =>
-  new StartupError({ reason, message: oneLine(cause.message), cause })
+const wordsFor = (error: PostgresError): string =>
+  error.reason === "Unreachable"
+    ? `PostgreSQL cannot be reached: ${error.detail}. Check CYCLES_DATABASE_URL, and that the server runs`
+    : error.message
+
+const unusable = (reason: Reason, cause: Error, words = cause.message): StartupError =>
+  new StartupError({ reason, message: oneLine(words), cause })
 
 /**
  * Provides a store. The layer fails with a {@link StartupError} that says what to do.
@@ -98,7 +109,7 @@ export const layerStore = (options: Store): Layer.Layer<LedgerStore.LedgerStore,
         Effect.gen(function*() {
           yield* Secrets.makeDirectory(dataDir)
           const Sqlite = yield* Effect.promise(() => import("@effect-cycles/sqlite/LedgerStoreSqlite"))
-          const opened = Sqlite.make({ filename: join(dataDir, DATABASE_FILE), synchronous, lockTimeoutMs })
+          const opened = Sqlite.make({ filename: databaseFile(dataDir), synchronous, lockTimeoutMs })
           return yield* Effect.mapError(opened, (error) => unusable(reasonOfSqlite[error.reason], error))
         })
       )
@@ -110,7 +121,7 @@ export const layerStore = (options: Store): Layer.Layer<LedgerStore.LedgerStore,
         Effect.gen(function*() {
           const Postgres = yield* Effect.promise(() => import("@effect-cycles/postgres/LedgerStorePostgres"))
           const opened = Postgres.make({ applicationName: "cycles", url, schema, lanes })
-          return yield* Effect.mapError(opened, (error) => unusable(reasonOfPostgres(error), error))
+          return yield* Effect.mapError(opened, (error) => unusable(reasonOfPostgres(error), error, wordsFor(error)))
         })
       )
     }

@@ -25,6 +25,14 @@ const cycles = Command.make("cycles").pipe(
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
 
+/** Names the variable a value came from, where it did not come from a flag. */
+const wordsFor = (error: CliError.CliError): string => {
+  const message = oneLine(error.message)
+  const [, expected, variable] = /SchemaError\((.*) at \["(CYCLES_\w+)"\]\)/.exec(message) ?? []
+  if (variable !== undefined) return `The variable ${variable} is not right: ${expected}`
+  return error._tag === "InvalidValue" && error.expected.startsWith("--") ? error.expected : message
+}
+
 /** What was typed wrong is told in a line, and help only to those who ask for it. */
 const presenter: CliOutput.Presenter = {
   present: (event) =>
@@ -33,7 +41,7 @@ const presenter: CliOutput.Presenter = {
         event.errors,
         (error: CliError.CliError) =>
           Console.error(
-            `${event.commandPath.join(" ")}: ${oneLine(error.message)}. See ${event.commandPath.join(" ")} --help`
+            `${event.commandPath.join(" ")}: ${wordsFor(error)}. See ${event.commandPath.join(" ")} --help`
           ),
         { discard: true }
       )

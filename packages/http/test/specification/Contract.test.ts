@@ -8,9 +8,19 @@ import * as differences from "./differences.ts"
 
 const meta = { reason: "CYCLES_SPEC_DIR is not set" }
 
+const governance = OpenApi.fromApi(GovernanceApi.GovernanceApi)
+const balances = OpenApi.fromApi(GovernanceApi.GovernanceBalancesApi)
+
 const planes = {
   runtime: OpenApi.fromApi(RuntimeApi.RuntimeApi),
-  governance: OpenApi.fromApi(GovernanceApi.GovernanceApi)
+  governance: {
+    ...governance,
+    paths: { ...governance.paths, ...balances.paths },
+    components: {
+      ...governance.components,
+      schemas: { ...governance.components.schemas, ...balances.components.schemas }
+    }
+  }
 }
 
 describe.skipIf(specification === undefined)("The contract and the specification", { meta }, () => {

@@ -175,7 +175,9 @@ export const compare = (ours: Facts, theirs: Facts, differences: ReadonlyArray<D
     const said = ours.get(place)
     const wanted = theirs.get(place)
     if (said === wanted || (place.endsWith(": takes others") && wanted === undefined)) continue
-    if (missing.some((owner) => owner.place !== place && owner.inside.some((start) => place.startsWith(start)))) continue
+    if (missing.some((owner) => owner.place !== place && owner.inside.some((start) => place.startsWith(start)))) {
+      continue
+    }
     const known = listed.filter(({ pattern }) => pattern.test(place))
     for (const entry of known) entry.count++
     if (known.length === 0) unlisted.push(`${place}: ${said ?? "nothing"} instead of ${wanted ?? "nothing"}`)

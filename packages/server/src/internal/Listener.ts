@@ -27,9 +27,7 @@ export interface Options {
   readonly headersTimeoutMs: number
   readonly requestTimeoutMs: number
   readonly idleTimeoutMs: number
-  /** What comes before connections are refused when it ends. */
-  readonly beforeEnd: Effect.Effect<void>
-  /** How long requests may take to end then. */
+  /** How long requests may take to end when the scope does. */
   readonly shutdownTimeoutMs: number
   /** Requests did not end in time. */
   readonly onCutOff: () => void
@@ -122,9 +120,7 @@ export const listen = Effect.fnUntraced(function*<E>(
   yield* Effect.provideService(HttpServer.serveEffect(app), HttpServer.HttpServer, server)
   // The last to be added is the first to run: by when the requests have ended, nothing is left to be interrupted.
   yield* Effect.addFinalizer(() =>
-    Effect.gen(function*() {
-      yield* options.beforeEnd
-      const hasEnded = yield* close(node, options.shutdownTimeoutMs)
+    Effect.map(close(node, options.shutdownTimeoutMs), (hasEnded) => {
       if (!hasEnded) options.onCutOff()
     })
   )

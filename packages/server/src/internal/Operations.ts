@@ -30,7 +30,7 @@ export const namesOf = <Id extends string, Groups extends HttpApiGroup.Constrain
     onGroup: () => {},
     onEndpoint: ({ endpoint }) => {
       // A path of a contract begins with a slash.
-      names.push([endpoint.method, endpoint.path as `/${string}`, endpoint.name])
+      names.push([endpoint.method, endpoint.path as `/${string}`, endpoint.identifier])
     }
   })
   return names
