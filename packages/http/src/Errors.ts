@@ -297,7 +297,8 @@ const governedOf = (operation: string, error: CyclesError): { readonly code?: st
 export const toGovernanceResponse = (operation: string, error: CyclesError, correlation: Correlation): ErrorAnswer => {
   const answer = toResponse(error, correlation)
   const { code = answer.body.error, status = answer.status } = governedOf(operation, error)
-  const { details: { conflict: _, ...details } = {}, ...body } = answer.body
+  const { details: { conflict: _, ...others } = {}, ...body } = answer.body
+  const details = others["field"] === "tenant" ? { ...others, field: "tenant_id" } : others
   return {
     ...answer,
     status,

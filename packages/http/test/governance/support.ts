@@ -1,4 +1,5 @@
 import { GovernanceClient, GovernanceHandlers, Handlers } from "@effect-cycles/http"
+import { WireWatch } from "@effect-cycles/testing"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Governance, Ledger, LedgerStoreMemory } from "effect-cycles"
 import * as CyclesError from "effect-cycles/protocol/CyclesError"
@@ -11,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { watch } from "../support.ts"
+import { specification, watch } from "../support.ts"
 
 export const adminKey = "the-admin-key-nobody-may-see"
 
@@ -43,11 +44,17 @@ const runtime = Layer.unwrap(Effect.gen(function*() {
   })
 }))
 
-const serving = (routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Core>): Layer.Layer<Server, never, Core> =>
+/** Where both planes have an operation, it is the governance plane's here. */
+const watchOfPort = WireWatch.make({ specification, plane: "governance" })
+
+const serving = (
+  routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Core>,
+  { node: watched } = watch
+): Layer.Layer<Server, never, Core> =>
   Layer.effect(
     Server,
     Effect.gen(function*() {
-      const node = watch.node(createServer())
+      const node = watched(createServer())
       yield* Layer.build(
         HttpRouter.serve(routes, {
           routerConfig: Handlers.routerConfig,
@@ -65,6 +72,12 @@ export const layer: Layer.Layer<Server | Core | HttpClient.HttpClient> = serving
   Layer.merge(runtime, GovernanceHandlers.layer({ authenticateAdmin }))
 ).pipe(Layer.provideMerge(core), Layer.merge(FetchHttpClient.layer))
 
+/** The governance plane on a port of its own, with its own balances. */
+export const layerAdminPort: Layer.Layer<Server | Core | HttpClient.HttpClient> = serving(
+  Layer.merge(GovernanceHandlers.layer({ authenticateAdmin }), GovernanceHandlers.layerBalances({})),
+  watchOfPort
+).pipe(Layer.provideMerge(core), Layer.merge(FetchHttpClient.layer))
+
 /** The operator's client. */
 export const admin = Effect.flatMap(
   Server,
@@ -77,6 +90,16 @@ export const tenant = (apiKey: string) =>
     Server,
     ({ url }) => GovernanceClient.make({ baseUrl: url, apiKey: Redacted.make(apiKey), retries: 0 })
   )
+
+/** A key of a tenant, which is registered for it if need be. */
+export const keyOf = Effect.fnUntraced(function*(
+  tenantId: string,
+  settings: Partial<Parameters<GovernanceClient.Operations["createApiKey"]>[0]>
+) {
+  const client = yield* admin
+  yield* client.createTenant({ tenant_id: tenantId, name: tenantId })
+  return yield* client.createApiKey({ tenant_id: tenantId, name: "key", ...settings })
+})
 
 /** What a server answered. */
 export interface Answer {

@@ -1,6 +1,7 @@
 // Budgets: what the wire asks for in the words of the core, and back.
 import type * as Core from "effect-cycles/ledger/Governance"
 import type { AnyAmount, Unit } from "effect-cycles/protocol/Amount"
+import type { Balance } from "effect-cycles/protocol/Balance"
 import { UnitMismatch } from "effect-cycles/protocol/CyclesError"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
@@ -17,14 +18,22 @@ import { given, governed, type Limits, pageOf, tenantOf } from "./answers.ts"
 // Web Crypto, which every supported runtime has; declared here so that no platform's types are needed.
 declare const crypto: { readonly randomUUID: () => string }
 
-const toWire = ({ balance, period, ...budget }: Core.Budget): Wire.BudgetLedger =>
-  given({
+/** A balance leaves out what is zero; here it is said. */
+const inFull = (balance: Balance) => {
+  const none = { unit: balance.remaining.unit, amount: 0n } satisfies AnyAmount
+  const { allocated = none, debt = none, isOverLimit = false, overdraftLimit = none, spent = none } = balance
+  return { ...balance, allocated, debt, isOverLimit, overdraftLimit, spent, reserved: balance.reserved ?? none }
+}
+
+const toWire = ({ balance: shown, period, ...budget }: Core.Budget): Wire.BudgetLedger => {
+  const balance = inFull(shown)
+  return given({
     ledger_id: budget.id,
     tenant_id: budget.tenant,
     scope: balance.scope,
     scope_path: balance.scopePath,
     unit: balance.remaining.unit,
-    allocated: balance.allocated ?? { unit: balance.remaining.unit, amount: 0n },
+    allocated: balance.allocated,
     remaining: balance.remaining,
     reserved: balance.reserved,
     spent: balance.spent,
@@ -39,6 +48,7 @@ const toWire = ({ balance, period, ...budget }: Core.Budget): Wire.BudgetLedger 
     created_at: budget.createdAtMs,
     updated_at: budget.updatedAtMs
   })
+}
 
 const answers = {
   create: governed("createBudget", Wire.BudgetLedger, 201),
@@ -189,7 +199,7 @@ export const budgets = ({ maxRequestBytes }: Limits) =>
             ? governor.principal.tenant
             : yield* tenantOf(governor, query.tenant_id)
           yield* inUnit(query.unit, { amount: body.amount, spent: body.spent })
-          const { balance, previous } = yield* governor.governing.fund(tenant, {
+          const reply = yield* governor.governing.fund(tenant, {
             idempotencyKey,
             scope: query.scope,
             operation: body.operation,
@@ -197,18 +207,18 @@ export const budgets = ({ maxRequestBytes }: Limits) =>
             ...(body.spent === undefined ? undefined : { spent: body.spent }),
             ...(body.reason === undefined ? undefined : { reason: body.reason })
           })
-          const none = { unit: query.unit, amount: 0n }
-          return given({
+          const [previous, balance] = [inFull(reply.previous), inFull(reply.balance)]
+          return {
             operation: body.operation,
-            previous_allocated: previous.allocated ?? none,
-            new_allocated: balance.allocated ?? none,
+            previous_allocated: previous.allocated,
+            new_allocated: balance.allocated,
             previous_remaining: previous.remaining,
             new_remaining: balance.remaining,
             previous_debt: previous.debt,
             new_debt: balance.debt,
             previous_spent: previous.spent,
             new_spent: balance.spent
-          })
+          }
         })))
       .handleRaw("lookupBudget", ({ query }) =>
         answers.lookup(Effect.gen(function*() {
