@@ -1,5 +1,5 @@
-// From nothing to a key. An operator, who has the admin key of a server, makes a tenant, a budget and a key; whoever gets the key
-// needs nothing else: address and key in the environment, as every Cycles client reads them, and the budget is theirs.
+// From nothing to a key. An operator, who has the admin key of a server, makes a tenant, a budget and a key. Whoever gets the key
+// needs three variables of the environment, those every Cycles client reads: address, key and tenant.
 //
 // Here the server is in this process and forgets everything. `cycles serve` is one that does not, and `cycles init acme --usd 10`
 // does there what the operator does here.
@@ -9,7 +9,7 @@ import { ConfigProvider, Console, Effect, Layer, Redacted } from "effect"
 import { Action, Amount, Budget } from "effect-cycles"
 import { FetchHttpClient } from "effect/http"
 
-const adminKey = Redacted.make("thirty-two or more secret characters")
+const adminKey = Redacted.make("thirty-two-or-more-secret-characters")
 
 const server = Server.layerStandalone({
   store: { store: "memory" },
@@ -29,7 +29,7 @@ const asOperator = Effect.fnUntraced(function*(baseUrl: string) {
   })
   const key = yield* operator.createApiKey({ tenant_id: "acme", name: "first" })
   yield* Console.log(`${key.tenant_id} has ${Amount.format(budget.allocated)}, and a key that begins with cyc_live_`)
-  return { CYCLES_BASE_URL: baseUrl, CYCLES_API_KEY: key.key_secret }
+  return { CYCLES_BASE_URL: baseUrl, CYCLES_API_KEY: key.key_secret, CYCLES_TENANT: key.tenant_id }
 })
 
 const asAgent = Budget.guard(

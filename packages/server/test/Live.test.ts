@@ -5,10 +5,7 @@
  */
 import * as Server from "@effect-cycles/server/Server"
 import { assert, describe, it } from "@effect/vitest"
-import { Governance } from "effect-cycles"
-import * as Amount from "effect-cycles/protocol/Amount"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import { randomUUID } from "node:crypto"
 import { sendTo } from "./support/requests.ts"
 import * as Servers from "./support/servers.ts"
@@ -24,7 +21,7 @@ const microcents = (amount: unknown) => ({ unit: "USD_MICROCENTS", amount })
 const tokens = (amount: unknown) => ({ unit: "TOKENS", amount })
 type Tally = ReturnType<typeof microcents>
 
-/** A live server with a tenant, its budgets in money and in tokens, and a key, as the nightly runs of the clients set it up. */
+/** Somebody with a key of the tenant on a live server. */
 class Caller {
   readonly url: string
   readonly key: string
@@ -166,28 +163,46 @@ class Caller {
   }
 }
 
+/** As the nightly runs of the clients begin: a tenant and a key by the admin key, and budgets by the key. */
+const provision = Effect.fnUntraced(function*(url: string) {
+  const make = (path: string, body: { readonly [name: string]: unknown }, by: { readonly [name: string]: string }) =>
+    Effect.map(sendTo(url, "POST", path, { ...by, body }), (reply) => {
+      watch.seen({
+        plane: "governance",
+        method: "POST",
+        path,
+        status: reply.status,
+        headers: Object.fromEntries(reply.headers.entries()),
+        body: reply.text
+      })
+      assert.strictEqual(reply.status, 201, reply.text)
+      return reply.body
+    })
+  const { adminKey } = Servers
+  yield* make("/v1/admin/tenants", { tenant_id: TENANT, name: "Integration" }, { adminKey })
+  const permissions = [
+    "reservations:create",
+    "reservations:commit",
+    "reservations:release",
+    "reservations:extend",
+    "reservations:list",
+    "balances:read",
+    "admin:read",
+    "admin:write"
+  ]
+  const made = yield* make("/v1/admin/api-keys", { tenant_id: TENANT, name: "nightly", permissions }, { adminKey })
+  const key = String(made["key_secret"])
+  for (const allocated of [microcents(MICROCENTS), tokens(TOKENS)]) {
+    yield* make("/v1/admin/budgets", { scope: SCOPE, unit: allocated.unit, allocated }, { key })
+  }
+  return key
+})
+
 const live = (name: string, test: (caller: Caller) => Effect.Effect<unknown>) =>
   it.live(name, () =>
     Effect.gen(function*() {
-      const operator = (yield* Governance.Governance).asOperator({ actor: "test" })
-      yield* operator.createTenant(TENANT, { name: "Integration" })
-      yield* operator.createBudget(TENANT, { scope: SCOPE, allocated: Amount.microcents(MICROCENTS) })
-      yield* operator.createBudget(TENANT, { scope: SCOPE, allocated: Amount.tokens(TOKENS) })
-      const { secret } = yield* operator.createApiKey(TENANT, {
-        name: "nightly",
-        permissions: [
-          "reservations:create",
-          "reservations:commit",
-          "reservations:release",
-          "reservations:extend",
-          "reservations:list",
-          "balances:read",
-          "admin:read",
-          "admin:write"
-        ]
-      })
       const { url } = yield* Server.Server
-      yield* test(new Caller(url, Redacted.value(secret)))
+      yield* test(new Caller(url, yield* provision(url)))
     }).pipe(Effect.provide(Servers.layer())))
 
 describe("The live tests of the TypeScript client, over HTTP:", () => {
