@@ -25,7 +25,7 @@ import { parseArgs } from "node:util"
 import { build } from "vite"
 import { repository, run, tsc } from "./process.mjs"
 
-const TIMEOUT_MS = 120_000
+const TIMEOUT_MS = 300_000
 const UNIT = "TOKENS"
 // Never what a case is denied for.
 const TENANT_ALLOCATION = 2n ** 62n
@@ -116,7 +116,7 @@ recovers = []
 [dependencies]
 runcycles = { path = ${JSON.stringify(dir)}, features = ["blocking"] }
 serde_json = "1"
-tokio = { version = "1", features = ["macros", "rt-multi-thread", "time"] }
+tokio = { version = "1", features = ["macros", "rt-multi-thread", "sync", "time"] }
 [workspace]
 `
   )
@@ -242,6 +242,8 @@ const runClient = async (server, { dir: given, language }, index) => {
     CYCLES_BASE_URL: server.url,
     CYCLES_API_KEY: apiKey,
     CYCLES_TENANT: tenant,
+    // Patience with a busy machine; Python counts in seconds.
+    CYCLES_READ_TIMEOUT: language === "python" ? "60" : "60000",
     CYCLES_JOURNAL_DIR: join(temporary, `journal-${index}`),
     NO_PROXY: "127.0.0.1",
     ...env
