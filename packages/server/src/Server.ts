@@ -28,6 +28,8 @@
 import { GovernanceApi, GovernanceBalancesApi } from "@effect-cycles/http/GovernanceApi"
 import * as GovernanceHandlers from "@effect-cycles/http/GovernanceHandlers"
 import * as Handlers from "@effect-cycles/http/Handlers"
+import { HistoryApi } from "@effect-cycles/http/HistoryApi"
+import * as HistoryHandlers from "@effect-cycles/http/HistoryHandlers"
 import { RuntimeApi } from "@effect-cycles/http/RuntimeApi"
 import * as WireJson from "@effect-cycles/http/WireJson"
 import { Governance } from "effect-cycles/ledger/Governance"
@@ -149,6 +151,7 @@ const share = (options: Options, isDraining: () => boolean) =>
 const operations = (): ReadonlyArray<Operations.Named> => [
   ...Operations.namesOf(RuntimeApi),
   ...Operations.namesOf(GovernanceApi),
+  ...Operations.namesOf(HistoryApi),
   ["GET", "/health/*", "health"],
   ["GET", "/actuator/*", "health"],
   ["GET", "/metrics", "metrics"],
@@ -179,6 +182,8 @@ const runtimeDocument = () => OpenApi.fromApi(RuntimeApi)
 
 const governanceDocument = () => OpenApi.fromApi(GovernanceApi)
 
+const historyDocument = () => OpenApi.fromApi(HistoryApi)
+
 const metricsText = (metrics: Metrics.Operations) =>
   HttpRouter.add(
     "GET",
@@ -189,7 +194,12 @@ const metricsText = (metrics: Metrics.Operations) =>
   )
 
 const runtimePlane = ({ maxRequestBytes }: Options, { authentication }: Shared) =>
-  Handlers.layer({ authenticate: authentication.runtime, maxRequestBytes })
+  Layer.unwrap(Effect.map(Governance, ({ asOperator }) =>
+    Handlers.layer({
+      authenticate: authentication.runtime,
+      authenticateAdmin: (key) => Effect.map(authentication.operator(key), asOperator),
+      maxRequestBytes
+    })))
 
 const governanceHandlers = ({ maxRequestBytes }: Options, { authentication }: Shared) => ({
   authenticateAdmin: authentication.operator,
@@ -197,8 +207,12 @@ const governanceHandlers = ({ maxRequestBytes }: Options, { authentication }: Sh
   maxRequestBytes
 })
 
+/** Our own operations stand where the governance plane does. */
 const governancePlane = (options: Options, shared: Shared) =>
-  GovernanceHandlers.layer(governanceHandlers(options, shared))
+  Layer.merge(
+    GovernanceHandlers.layer(governanceHandlers(options, shared)),
+    HistoryHandlers.layer(governanceHandlers(options, shared))
+  )
 
 /** The balances of the governance plane share their path with those of the runtime plane: they are where those are not. */
 const governanceBalances = (options: Options, shared: Shared) =>
@@ -291,7 +305,7 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
             governing,
             health,
             metrics,
-            contract(() => [runtimeDocument(), governanceDocument()])
+            contract(() => [runtimeDocument(), governanceDocument(), historyDocument()])
           ),
         port,
         ["--port", "CYCLES_PORT"]
@@ -302,7 +316,7 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
           governanceBalances(options, shared),
           health,
           metrics,
-          contract(() => [governanceDocument(), OpenApi.fromApi(GovernanceBalancesApi)])
+          contract(() => [governanceDocument(), OpenApi.fromApi(GovernanceBalancesApi), historyDocument()])
         ),
         adminPort,
         ["--admin-port", "CYCLES_ADMIN_PORT"]
@@ -326,8 +340,11 @@ export const layer = (options: Options): Layer.Layer<Server, StartupError, Ledge
 export const layerStandalone = (
   options: Options & Storage.Options
 ): Layer.Layer<Server | Ledger | Governance | LedgerStore, StartupError> =>
-  layer(options).pipe(
-    Layer.provideMerge(Storage.layerLedger(options)),
-    Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
-    Layer.provide(Metrics.layer)
+  // Two servers of one program have nothing in common, be it a store in memory or what is counted.
+  Layer.fresh(
+    layer(options).pipe(
+      Layer.provideMerge(Storage.layerLedger(options)),
+      Layer.provideMerge(Layer.provide(Metrics.layerObservedStore, Storage.layerStore(options.store))),
+      Layer.provide(Metrics.layer)
+    )
   )

@@ -14,14 +14,10 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
-import { serve } from "./cli/serve.ts"
+import { Told } from "./cli/client.ts"
+import { cycles } from "./cli/root.ts"
 import { version } from "./cli/version.ts"
 import { exitCodes } from "./StartupError.ts"
-
-const cycles = Command.make("cycles").pipe(
-  Command.withDescription("Budget and action authority for AI agents"),
-  Command.withSubcommands([serve])
-)
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ").trim()
 
@@ -57,7 +53,7 @@ const isUsage = (error: unknown): boolean =>
 const tell = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
   const error = Cause.squash(cause)
-  if (isUsage(error)) return Effect.void
+  if (isUsage(error) || error instanceof Told) return Effect.void
   return Console.error(Cause.hasDies(cause) ? `cycles: ${Cause.pretty(cause)}` : `cycles: ${messageOf(error)}`)
 }
 

@@ -596,10 +596,12 @@ const judge = (operations: ReadonlyArray<Known>, documents: WireSpecification["d
     const problems: Array<string> = []
     const documented = operation?.responses[status]
     const isAnyError = statusesOfAnyOperation.includes(status)
+    // Said in words of what has an ETag, and nowhere in a table.
+    const isUnchanged = status === 304 && "ETag" in (operation?.responses["200"]?.headers ?? {})
     if (operation === undefined && status < 400) {
       return { operation: undefined, problems: ["the specification has no such operation"] }
     }
-    if (operation !== undefined && documented === undefined && !isAnyError) {
+    if (operation !== undefined && documented === undefined && !isAnyError && !isUnchanged) {
       problems.push(`status ${status} is not documented for ${operation.operationId}`)
     }
     const check = operation?.check ?? checkOf(exchange.plane ?? "runtime") ?? operations[0]?.check

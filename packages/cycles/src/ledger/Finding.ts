@@ -276,7 +276,8 @@ const nameOf = ({ scope, unit }: BudgetRow): string => `${scope} ${unit}`
 const utilization = ({ allocated, spent }: BudgetRow): number =>
   allocated === 0n ? 0 : Number(spent) / Number(allocated)
 
-const SHARES = 10n ** 18n
+/** Shares that differ by less than this part of the allocation count as equal in an order. */
+const SHARES = 10n ** 20n
 
 const budgetsOrder = ({ sortBy, sortDir }: BudgetsQuery): Searching.Order<BudgetRow> => {
   const valueOf = (row: BudgetRow): string => {

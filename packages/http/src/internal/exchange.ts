@@ -127,7 +127,7 @@ export const connect = (
 /** What is asked, and how an answer is read. */
 export interface Endpoint<A, E extends CyclesError> {
   readonly operation: string
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE"
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly path: string
   /** The statuses of its success. */
   readonly statuses: ReadonlyArray<number>
