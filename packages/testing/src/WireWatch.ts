@@ -53,6 +53,7 @@ interface NodeServer {
 interface NodeRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
+  readonly headers: { readonly [name: string]: unknown }
 }
 
 type NodeMethod = (...args: ReadonlyArray<never>) => unknown
@@ -68,6 +69,7 @@ interface NodeResponse {
 interface WebRequest {
   readonly method: string
   readonly url: string
+  readonly headers: { readonly has: (name: string) => boolean }
 }
 
 interface WebResponse {
@@ -189,7 +191,8 @@ export const make = (
           path: request.url ?? "",
           status: response.statusCode,
           headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
-          body
+          body,
+          isOperator: "x-admin-api-key" in request.headers
         })
       })
     })
@@ -204,7 +207,14 @@ export const make = (
     })
     const { pathname, search } = new URL(request.url)
     const body = await response.clone().text()
-    seen({ method: request.method, path: pathname + search, status: response.status, headers, body })
+    seen({
+      method: request.method,
+      path: pathname + search,
+      status: response.status,
+      headers,
+      body,
+      isOperator: request.headers.has("x-admin-api-key")
+    })
     return response
   }
 

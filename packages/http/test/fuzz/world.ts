@@ -19,13 +19,11 @@ import { specification } from "../support.ts"
 export const adminKey = "the-admin-key"
 
 /** What answers are held to: the specification, or where that is not at hand our own contract. */
-export const own = WireSpecification.fromDocuments({
+export const contract = WireSpecification.fromDocuments({
   runtime: [OpenApi.fromApi(RuntimeApi.RuntimeApi)],
   governance: [OpenApi.fromApi(GovernanceApi.GovernanceApi)]
 })
-export const judge = specification ?? own
-
-const writing = <A>(value: A): string => WireJson.stringify(value)
+export const judge = specification ?? contract
 
 /**
  * What the writes of a transaction change, but for what a refusal may leave behind: that it was told, and to whom. An event and an
@@ -33,8 +31,9 @@ const writing = <A>(value: A): string => WireJson.stringify(value)
  */
 const changesOf = (writes: Writes, known: Map<string, string>): ReadonlyArray<string> => {
   const changed = (name: string, row: unknown): ReadonlyArray<string> => {
-    const now = writing(row)
-    const isNew = known.get(name) !== now
+    const now = WireJson.stringify(row)
+    // A tenant that is not registered has a row where something was told or audited of it.
+    const isNew = (known.get(name) ?? "null") !== now
     known.set(name, now)
     return isNew ? [name] : []
   }
@@ -80,13 +79,18 @@ let current: {
 } | undefined
 
 const delegate = <A extends object>(to: (world: NonNullable<typeof current>) => A): A =>
-  // Whatever is asked of it, the current one has.
+  // Whatever is asked of it, the current one has; a function may be taken from it before there is one.
   new Proxy({} as A, {
     get: (_, name) => {
-      if (current === undefined) return undefined
-      const target = to(current)
-      const member: unknown = Reflect.get(target, name)
-      return typeof member === "function" ? member.bind(target) : member
+      const member: unknown = current === undefined ? undefined : Reflect.get(to(current), name)
+      if (current !== undefined && typeof member !== "function") return member
+      return (...args: ReadonlyArray<unknown>): unknown => {
+        if (current === undefined) throw new Error("There is no world yet")
+        const target = to(current)
+        const found: unknown = Reflect.get(target, name)
+        if (typeof found !== "function") throw new Error(`There is no ${String(name)}`)
+        return Reflect.apply(found, target, args)
+      }
     }
   })
 
