@@ -51,7 +51,7 @@ export interface Settings {
  * Every statement is a look-up by keys, so its plan never depends on how much there is: planned once per session, with the
  * index its keys belong to, also while a table is still empty and nothing is known of it.
  */
-const planning = {
+export const planning = {
   plan_cache_mode: "force_generic_plan",
   enable_seqscan: "off",
   enable_hashjoin: "off",

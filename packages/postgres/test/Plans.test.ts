@@ -1,0 +1,96 @@
+import { LedgerStorePostgres } from "@effect-cycles/postgres"
+import * as Lists from "@effect-cycles/postgres/Lists"
+import { planning } from "@effect-cycles/postgres/Session"
+import { statements } from "@effect-cycles/postgres/Tables"
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { withServer } from "./support/stores.ts"
+
+interface Node {
+  readonly "Node Type": string
+  readonly "Relation Name"?: string
+  readonly "Index Name"?: string
+  readonly "Index Cond"?: string
+  readonly Filter?: string
+  readonly Plans?: ReadonlyArray<Node>
+}
+
+const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).flatMap(nodes)]
+
+/** Their first few rows are all that is read of these indexes. */
+const fromTheStart: ReadonlyArray<string> = [
+  "dueTenants by open_reservations_due",
+  "undelivered by tenants_undelivered"
+]
+
+/** Rows of a thousand other tenants. */
+const filled = (s: string): ReadonlyArray<string> => [
+  `INSERT INTO ${s}.tenants SELECT 't' || i, false, 'x' FROM generate_series(1, 1000) i`,
+  `INSERT INTO ${s}.budgets SELECT 's' || i, 'u' || j, 't' || i, 'x' FROM generate_series(1, 1000) i, generate_series(1, 3) j`,
+  `INSERT INTO ${s}.open_reservations SELECT i || 'o' || j, 't' || i, 's', 'k', 1, 1, 1, 1, 'x'
+    FROM generate_series(1, 1000) i, generate_series(1, 3) j`,
+  `INSERT INTO ${s}.ended_reservations SELECT i || 'e' || j, 't' || i, 'COMMITTED', 's', 'k', 1, j, j, j, j, 'x'
+    FROM generate_series(1, 1000) i, generate_series(1, 20) j`,
+  `INSERT INTO ${s}.records SELECT i || 'r' || j, NULLIF(i || 'e' || j, i || 'e1'), 1, 'x'
+    FROM generate_series(1, 1000) i, generate_series(1, 20) j`,
+  ...["entries", "events", "acts"].map((table) =>
+    `INSERT INTO ${s}.${table} SELECT 't' || i, j, 'x' FROM generate_series(1, 1000) i, generate_series(1, 20) j`
+  ),
+  `INSERT INTO ${s}.counters SELECT 't' || i, 'c' || j, 1, 'x' FROM generate_series(1, 1000) i, generate_series(1, 9) j`,
+  `INSERT INTO ${s}.documents SELECT 't' || i, k, k || i || j, 'x'
+    FROM generate_series(1, 1000) i, unnest(ARRAY['policy', 'api_key']) k, generate_series(1, 5) j`
+]
+
+const page = { after: undefined, limit: 51 }
+
+withServer("the plans of the statements", ({ fresh, sql }) => {
+  it.live(
+    "find what they ask for by an index of its own keys, whether the tables are empty or full",
+    () =>
+      Effect.gen(function*() {
+        const options = fresh()
+        yield* LedgerStorePostgres.make(options)
+        const settings = Object.entries(planning).map(([name, value]) => `SET ${name} = '${value}'`)
+        const texts = {
+          ...statements(options.schema),
+          listBudgets: Lists.budgets(options.schema, "t", {}, page).sql,
+          listBudgetsOn: Lists.budgets(options.schema, "t", {}, { after: ["s", "u"], limit: 1_000 }).sql
+        }
+        const plan = (text: string) =>
+          Effect.map(
+            Effect.promise(() => {
+              const count = Math.max(0, ...Array.from(text.matchAll(/\$(\d+)/g), ([, n]) => Number(n)))
+              const values = Array.from({ length: count }, () => "NULL").join(", ")
+              return sql(
+                ...settings,
+                `PREPARE it AS ${text}`,
+                `EXPLAIN (FORMAT JSON) EXECUTE it${count === 0 ? "" : `(${values})`}`
+              )
+            }),
+            (rows): ReadonlyArray<Node> => {
+              const found = rows[0]?.[0]
+              const [{ Plan }] = (typeof found === "string" ? JSON.parse(found) : found) as [{ readonly Plan: Node }]
+              return nodes(Plan)
+            }
+          )
+        const detours = Effect.gen(function*() {
+          const found: Array<string> = []
+          for (const [name, text] of Object.entries(texts)) {
+            for (const node of yield* plan(text)) {
+              const { "Index Cond": condition, "Index Name": index, "Relation Name": table, Filter: filter } = node
+              if (table === undefined || !node["Node Type"].endsWith("Scan")) continue
+              if (condition === undefined && fromTheStart.includes(`${name} by ${index}`)) continue
+              // An id is one row's, or next to it.
+              if (condition !== undefined && (filter === undefined || /\bid = /.test(condition))) continue
+              found.push(`${name} reads ${table} by ${index} where ${condition}, and then looks for ${filter}`)
+            }
+          }
+          return found
+        })
+        assert.deepStrictEqual(yield* detours, [])
+        yield* Effect.promise(() => sql(...filled(`"${options.schema}"`), "ANALYZE"))
+        assert.deepStrictEqual(yield* detours, [])
+      }),
+    60_000
+  )
+})
