@@ -155,7 +155,9 @@ export interface Statements {
 }
 
 /** Milliseconds of the database's clock, as it is now and not when the transaction began. */
-export const TIME = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8"
+const NOW = "floor(extract(epoch FROM clock_timestamp()) * 1000)::float8"
+
+export const TIME = `SELECT ${NOW}`
 
 export const statements = (schema: string): Statements => {
   const s = quoted(schema)
@@ -169,7 +171,10 @@ export const statements = (schema: string): Statements => {
   const above = (table: string): string =>
     `SELECT data FROM ${s}.${table} WHERE tenant = $1::text AND number > $2::bigint ORDER BY number LIMIT $3::bigint`
   return {
-    lock: `SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE`,
+    // The time is read of the rows that were found and locked: a transaction waits before it looks at the clock.
+    lock: `SELECT data, ${NOW} FROM (
+        SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE
+      ) locked`,
     addTenants: `INSERT INTO ${s}.tenants (tenant, undelivered, data)
       SELECT x.tenant, false, x.data FROM unnest($1::text[], $2::text[]) x(tenant, data) ORDER BY x.tenant COLLATE "C"
       ON CONFLICT (tenant) DO NOTHING`,

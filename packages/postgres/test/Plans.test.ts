@@ -1,7 +1,9 @@
 import { LedgerStorePostgres } from "@effect-cycles/postgres"
 import * as Lists from "@effect-cycles/postgres/Lists"
-import { planning } from "@effect-cycles/postgres/Session"
+import { planning, statement } from "@effect-cycles/postgres/Session"
+import type { Statements } from "@effect-cycles/postgres/Tables"
 import { statements } from "@effect-cycles/postgres/Tables"
+import * as Together from "@effect-cycles/postgres/Together"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { withServer } from "./support/stores.ts"
@@ -14,6 +16,13 @@ interface Node {
   readonly Filter?: string
   readonly Plans?: ReadonlyArray<Node>
 }
+
+/** One for each there is in the text. */
+const parametersOf = (text: string): ReadonlyArray<string> =>
+  Array.from(
+    { length: Math.max(0, ...Array.from(text.matchAll(/\$(\d+)/g), ([, n]) => Number(n))) },
+    () => "NULL"
+  )
 
 const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).flatMap(nodes)]
 
@@ -45,26 +54,36 @@ const page = { after: undefined, limit: 51 }
 
 withServer("the plans of the statements", ({ fresh, sql }) => {
   it.live(
-    "find what they ask for by an index of its own keys, whether the tables are empty or full",
+    "find rows by an index of their own keys, in tables that are empty or full",
     () =>
       Effect.gen(function*() {
         const options = fresh()
         yield* LedgerStorePostgres.make(options)
         const settings = Object.entries(planning).map(([name, value]) => `SET ${name} = '${value}'`)
+        const own = statements(options.schema)
+        const together = Together.make()
+        const all = (...names: ReadonlyArray<keyof Statements>) =>
+          names.map((name) => statement(own[name], ...parametersOf(own[name])))
         const texts = {
-          ...statements(options.schema),
+          ...own,
+          readTogether: together.reads(
+            all("tenants", "due", "policies", "budgets", "reservations", "records", "counters", "documents")
+          ).sql,
+          writtenTogether: together.writes([
+            ...all("putTenants", "putBudgets", "putOpen", "removeEnded", "addOpen", "removeOpen", "addEnded"),
+            ...all("putRecords", "putCounters", "addEntries", "addEvents", "addActs")
+          ]).sql,
           listBudgets: Lists.budgets(options.schema, "t", {}, page).sql,
           listBudgetsOn: Lists.budgets(options.schema, "t", {}, { after: ["s", "u"], limit: 1_000 }).sql
         }
         const plan = (text: string) =>
           Effect.map(
             Effect.promise(() => {
-              const count = Math.max(0, ...Array.from(text.matchAll(/\$(\d+)/g), ([, n]) => Number(n)))
-              const values = Array.from({ length: count }, () => "NULL").join(", ")
+              const values = parametersOf(text).join(", ")
               return sql(
                 ...settings,
                 `PREPARE it AS ${text}`,
-                `EXPLAIN (FORMAT JSON) EXECUTE it${count === 0 ? "" : `(${values})`}`
+                `EXPLAIN (FORMAT JSON) EXECUTE it${values === "" ? "" : `(${values})`}`
               )
             }),
             (rows): ReadonlyArray<Node> => {

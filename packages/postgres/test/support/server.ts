@@ -74,7 +74,7 @@ const PASSWORD = "cycles-of-a-test"
 export interface Server {
   readonly port: number
   readonly folder: string
-  /** The unix socket, which takes a third less of the processors than the loopback interface does. */
+  /** The unix socket, which takes less of the processors than the loopback interface does. */
   readonly socket: string
   readonly password: string
   /** The address of a database, as its superuser. */
