@@ -22,8 +22,9 @@ if (!("groupBy" in Map)) {
   })
 }
 
-// Tests run on the sources: packages name theirs under this export condition, so nothing has to be built first.
-const conditions = ["@effect-cycles/source", "module", "node", "import", "default"]
+// Tests run on the sources: packages name theirs under this export condition, so nothing has to be built first. `import`, `require`
+// and `default` are for whoever imports to add.
+const conditions = ["@effect-cycles/source", "module", "node"]
 
 const repository = fileURLToPath(new URL(".", import.meta.url))
 
