@@ -298,16 +298,14 @@ export const make = Effect.fnUntraced(
             if (loadings.length === 0) {
               return Effect.void
             }
-            return Effect.flatMap(
-              ask(session, [together.reads(loadings.map(({ statement }) =>
-                statement
-              ))]),
-              ([found = []]) =>
-                readable(() => {
-                  const rows = Together.apart(loadings.length, found)
-                  loadings.forEach(({ take }, i) => take(rows[i] ?? []))
-                })
-            )
+            const all = together.reads(loadings.map((loading) =>
+              loading.statement
+            ))
+            return Effect.flatMap(ask(session, [all]), ([found = []]) =>
+              readable(() => {
+                const rows = Together.apart(loadings.length, found)
+                loadings.forEach(({ take }, i) => take(rows[i] ?? []))
+              }))
           },
           // They leave together with the list that is to show them, or with COMMIT.
           write: (writes) =>
