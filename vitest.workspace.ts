@@ -47,7 +47,7 @@ export default defineConfig({
     passWithNoTests: false,
     // Vitest leaves a processor to itself, which is half of two.
     maxWorkers: availableParallelism(),
-    reporters: ["default", `${repository}scripts/vitest-skips.ts`],
+    reporters: ["default", `${repository}scripts/vitest-skips.ts`, `${repository}scripts/vitest-responses.ts`],
     projects: [...readdirSync(`${repository}packages`).map((name) => `packages/${name}`), "examples"]
       .map((folder) => `${repository}${folder}`)
       .filter((root) => existsSync(`${root}/test`))

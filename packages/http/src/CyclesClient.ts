@@ -45,14 +45,13 @@ import type { Balance, BalancesQuery } from "effect-cycles/protocol/Balance"
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
 import { BudgetAuthority } from "effect-cycles/protocol/BudgetAuthority"
-import type { Context as ErrorContext, Trouble } from "effect-cycles/protocol/CyclesError"
-import { AuthorityUnavailable, InternalError, InvalidRequest } from "effect-cycles/protocol/CyclesError"
+import type { Trouble } from "effect-cycles/protocol/CyclesError"
+import { InternalError, InvalidRequest } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
 import type { Cursor } from "effect-cycles/protocol/Ids"
 import { ReservationId } from "effect-cycles/protocol/Ids"
-import { Patience, RequestContext } from "effect-cycles/protocol/RequestContext"
 import type { ReservationsQuery } from "effect-cycles/protocol/ReservationRecord"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
@@ -61,55 +60,26 @@ import * as Shape from "effect-cycles/protocol/Shape"
 import type { Subject } from "effect-cycles/protocol/Subject"
 import { Default, levels } from "effect-cycles/protocol/Subject"
 import * as Config from "effect/Config"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import * as Headers from "effect/http/Headers"
-import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import { DecodeError, HttpClientError } from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
-import * as HttpClientResponses from "effect/http/HttpClientResponse"
-import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 import type * as Types from "effect/Types"
 import type { ErrorOf, Operation } from "./Errors.ts"
 import * as Errors from "./Errors.ts"
+import { apiKeyPattern, baseUrlFlaw, call, type Client, connect, encoder, stringify } from "./internal/exchange.ts"
+import type * as Exchange from "./internal/exchange.ts"
 import { BalancesParameters, ReservationsParameters, routes } from "./internal/wire.ts"
-import * as WireJson from "./WireJson.ts"
 
-// Parts of every supported runtime; declared here so that no platform's types are needed.
-declare class URL {
-  constructor(url: string)
-  readonly protocol: string
-  readonly hostname: string
-  readonly search: string
-  readonly hash: string
-  readonly username: string
-  readonly password: string
-}
+// A part of every supported runtime; declared here so that no platform's types are needed.
 declare class URLSearchParams {
   append(name: string, value: string): void
   toString(): string
-}
-declare class TextDecoder {
-  decode(bytes?: Uint8Array, options?: { readonly stream?: boolean }): string
-}
-interface WebBody {
-  readonly getReader: () => {
-    readonly read: () => Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
-    readonly cancel: () => Promise<void>
-  }
 }
 
 /**
@@ -136,14 +106,6 @@ export interface Options {
   readonly maxResponseBytes?: number | undefined
 }
 
-const TIMEOUT = Duration.seconds(10)
-const RETRIES = 3
-const MAX_RESPONSE_BYTES = 4 * 1_024 * 1_024
-/** The longest wait between two attempts that this client chooses by itself. */
-const MAX_BACKOFF = Duration.seconds(5)
-/** The longest wait it accepts from an authority. */
-const MAX_RETRY_AFTER_MS = 30_000
-
 /**
  * An authority at a URL.
  *
@@ -153,29 +115,8 @@ const MAX_RETRY_AFTER_MS = 30_000
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<Operations, never, HttpClient.HttpClient> => {
-  const flaw = baseUrlFlaw(options.baseUrl)
-  if (flaw !== undefined) throw new RangeError(`The base URL ${flaw}`)
-  const apiKey = Redacted.value(options.apiKey)
-  if (!apiKeyPattern.test(apiKey)) throw new RangeError("The API key must be visible ASCII characters")
-  const retries = options.retries ?? RETRIES
-  if (!Number.isInteger(retries) || retries < 0) throw new RangeError("The number of retries must not be negative")
-  const connection: Connection = {
-    baseUrl: options.baseUrl.replace(/\/+$/, ""),
-    host: new URL(options.baseUrl).hostname,
-    apiKey,
-    timeout: Duration.fromInputUnsafe(options.timeout ?? TIMEOUT),
-    retries,
-    maxResponseBytes: options.maxResponseBytes ?? MAX_RESPONSE_BYTES
-  }
-  return Effect.contextWith((context: Context.Context<HttpClient.HttpClient>) =>
-    Effect.succeed(operations({
-      ...connection,
-      http: Context.get(context, HttpClient.HttpClient),
-      requestInit: Context.getOrUndefined(context, FetchHttpClient.RequestInit)
-    }))
-  )
-}
+export const make = (options: Options): Effect.Effect<Operations, never, HttpClient.HttpClient> =>
+  Effect.map(connect(options), operations)
 
 /**
  * The authority at a URL. Requests that name no subject are the configured subject's.
@@ -206,22 +147,6 @@ export const layer = (options: Options): Layer.Layer<BudgetAuthority, never, Htt
     Layer.effect(BudgetAuthority, make(options)),
     Layer.succeed(Default, options.subject ?? {})
   )
-
-const apiKeyPattern = /^[\x21-\x7e]+$/
-
-const baseUrlFlaw = (text: string): string | undefined => {
-  let url: URL
-  try {
-    url = new URL(text)
-  } catch {
-    return "must be an absolute URL"
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") return "must begin with http:// or https://"
-  // Credentials would end up in spans and logs.
-  return url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== ""
-    ? "must not have a query, a fragment or credentials"
-    : undefined
-}
 
 const BaseUrl = Schema.String.check(Schema.makeFilter((text) => baseUrlFlaw(text) ?? true))
 // What is wrong with a secret is said without repeating it.
@@ -395,20 +320,6 @@ export const reservationsStream = (
 // operations
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Connection {
-  readonly baseUrl: string
-  readonly host: string
-  readonly apiKey: string
-  readonly timeout: Duration.Duration
-  readonly retries: number
-  readonly maxResponseBytes: number
-}
-
-interface Client extends Connection {
-  readonly http: HttpClient.HttpClient
-  readonly requestInit: FetchHttpClient.RequestInit["Service"] | undefined
-}
-
 const operations = (client: Client): Operations => ({
   decide: (request) => post(client, decide, undefined, request),
   reserve: (request) => post(client, reserve, undefined, request),
@@ -421,14 +332,7 @@ const operations = (client: Client): Operations => ({
   reservations: (query) => list(client, reservations, query)
 })
 
-interface Endpoint<O extends Operation, A> {
-  readonly operation: O
-  readonly method: "GET" | "POST"
-  readonly path: string
-  /** The status of its success. */
-  readonly status: number
-  readonly decode: (body: unknown) => Result.Result<A, Schema.SchemaError>
-}
+type Endpoint<O extends Operation, A> = Exchange.Endpoint<A, ErrorOf<O>>
 
 interface Posting<O extends Operation, A, B> extends Endpoint<O, A> {
   readonly encode: (request: B) => Result.Result<unknown, InvalidRequest>
@@ -447,20 +351,11 @@ const endpoint = <O extends Operation, A, I>(
   operation,
   method: contract.method,
   path: contract.path,
-  status,
-  decode: Schema.decodeUnknownResult(reply)
+  statuses: [status],
+  decode: Schema.decodeUnknownResult(reply),
+  failure: (answer) => Errors.fromResponse(operation, answer),
+  isRepeatable: true
 })
-
-/** The wire form of a value, or which part of it has none. */
-const encoder = <A, I>(schema: Schema.Codec<A, I>): (value: A) => Result.Result<I, InvalidRequest> => {
-  const encode = Schema.encodeUnknownResult(schema)
-  const flawOf = Shape.checker(schema)
-  return (value) =>
-    Result.mapError(
-      encode(value),
-      ({ message }) => new InvalidRequest(flawOf(value) ?? { field: "request", reason: message })
-    )
-}
 
 const posting = <O extends Operation, A, B>(
   base: Endpoint<O, A>,
@@ -515,12 +410,6 @@ const pathOf = (
     : Result.succeed(path.replace(":reservation_id", () => encodeURIComponent(id)))
 }
 
-interface Outgoing {
-  readonly path: string
-  readonly body?: string
-  readonly idempotencyKey?: string
-}
-
 const post = <O extends Operation, A, B extends { readonly idempotencyKey: string }>(
   client: Client,
   endpoint: Posting<O, A, B>,
@@ -540,43 +429,6 @@ const post = <O extends Operation, A, B extends { readonly idempotencyKey: strin
     )
   )
 
-const stringify = (value: unknown): Result.Result<string, InvalidRequest> => {
-  const flaw = jsonFlaw(value, [])
-  return flaw === undefined ? Result.succeed(WireJson.stringify(value)) : Result.fail(new InvalidRequest(flaw))
-}
-
-const MAX_DEPTH = 100
-
-/**
- * Callers put what they like into `metadata`. What JSON would change in silence (`NaN` to `null`, a `Date` to a text) or cannot
- * say at all is refused, as an embedded ledger refuses it.
- */
-const jsonFlaw = (value: unknown, path: ReadonlyArray<string>): Shape.Flaw | undefined => {
-  const flaw = (reason: string): Shape.Flaw => ({ field: Errors.fromWireField(path.join(".")), reason })
-  switch (typeof value) {
-    case "number":
-      return Number.isFinite(value) ? undefined : flaw(`${value} is not a JSON number`)
-    case "function":
-    case "symbol":
-      return flaw(`a ${typeof value} is not a JSON value`)
-    case "object": {
-      if (value === null) return undefined
-      if (path.length >= MAX_DEPTH) return flaw(`it is nested deeper than ${MAX_DEPTH}`)
-      const prototype: unknown = Object.getPrototypeOf(value)
-      if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) {
-        return flaw(`${Object.prototype.toString.call(value)} is not a JSON value`)
-      }
-      for (const [name, member] of Object.entries(value)) {
-        const found = jsonFlaw(member, [...path, name])
-        if (found !== undefined) return found
-      }
-      return undefined
-    }
-    default:
-      return undefined
-  }
-}
-
 const list = <O extends Operation, A, Q>(
   client: Client,
   endpoint: Listing<O, A, Q>,
@@ -585,314 +437,3 @@ const list = <O extends Operation, A, Q>(
   Effect.suspend(() =>
     call(client, endpoint, Result.map(endpoint.encode(query), (search) => ({ path: `${endpoint.path}${search}` })))
   )
-
-// ---------------------------------------------------------------------------------------------------------------------
-// attempts
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** Growing waits, at least as long as the authority asked for. */
-const backoff = Schedule.exponential("100 millis").pipe(
-  Schedule.jittered,
-  Schedule.modifyDelay(({ duration, input }: { readonly duration: Duration.Duration; readonly input: unknown }) => {
-    const asked = typeof input === "object" && input !== null && "retryAfter" in input ? input.retryAfter : undefined
-    const wait = Duration.min(duration, MAX_BACKOFF)
-    return Effect.succeed(Duration.isDuration(asked) ? Duration.max(wait, asked) : wait)
-  })
-)
-
-const call = <O extends Operation, A>(
-  client: Client,
-  endpoint: Endpoint<O, A>,
-  outgoing: Result.Result<Outgoing, InvalidRequest>
-): Effect.Effect<A, ErrorOf<O> | Trouble> => {
-  if (Result.isFailure(outgoing)) return Effect.fail(outgoing.failure)
-  return Effect.suspend(() => {
-    const progress: Progress = { attempts: 0, isWorthRepeating: false }
-    return Effect.retry(attempt(client, endpoint, outgoing.success, progress), {
-      schedule: backoff,
-      times: client.retries,
-      while: () => progress.isWorthRepeating
-    })
-  })
-}
-
-/** What one call knows of its attempts, which follow one another. */
-interface Progress {
-  attempts: number
-  /** Whether the last attempt failed in a way that the next may not. */
-  isWorthRepeating: boolean
-}
-
-/** Notes that nobody knows what became of an attempt. */
-type Mistrust = <Error extends AuthorityUnavailable | InternalError>(error: Error) => Error
-
-const attempt = <O extends Operation, A>(
-  client: Client,
-  endpoint: Endpoint<O, A>,
-  outgoing: Outgoing,
-  progress: Progress
-): Effect.Effect<A, ErrorOf<O> | Trouble> =>
-  Effect.withFiber((fiber) => {
-    const resends = progress.attempts++
-    progress.isWorthRepeating = false
-    const parent = Context.getOrUndefined(fiber.context, Tracer.ParentSpan) ??
-      remoteParent(fiber.getRef(RequestContext).traceId)
-    return Effect.useSpan(
-      `cycles.${endpoint.operation}`,
-      {
-        kind: "client",
-        ...(parent === undefined ? undefined : { parent }),
-        attributes: {
-          "http.request.method": endpoint.method,
-          "url.template": endpoint.path,
-          "server.address": client.host,
-          ...(resends === 0 ? undefined : { "http.request.resend_count": resends })
-        }
-      },
-      (span) => {
-        const mistrust: Mistrust = (error) => {
-          progress.isWorthRepeating = true
-          return error
-        }
-        const ids: ErrorContext = isTraceId(span.traceId) ? { traceId: span.traceId } : {}
-        return client.http.execute(requestOf(client, endpoint, outgoing, span)).pipe(
-          Effect.flatMap((response) =>
-            Effect.map(read(response, client.maxResponseBytes), (text) => ({ response, text }))
-          ),
-          Effect.timeoutOrElse({
-            duration: client.timeout,
-            orElse: () =>
-              Effect.suspend(() =>
-                Effect.fail(
-                  mistrust(
-                    new AuthorityUnavailable({ ...ids, reason: `no answer within ${Duration.format(client.timeout)}` })
-                  )
-                )
-              )
-          }),
-          Effect.catchTag("HttpClientError", (error) => {
-            const { isTransient, reason } = describe(error, client.apiKey)
-            const unavailable = new AuthorityUnavailable({ ...ids, reason, cause: new Error(reason) })
-            return Effect.fail(isTransient ? mistrust(unavailable) : unavailable)
-          }),
-          Effect.flatMap(({ response, text }): Effect.Effect<A, ErrorOf<O> | Trouble> => {
-            span.attribute("http.response.status_code", response.status)
-            const requestId = response.headers["x-request-id"]
-            if (requestId !== undefined) span.attribute("cycles.request_id", requestId)
-            return interpret(
-              endpoint,
-              response,
-              text,
-              client.maxResponseBytes,
-              ids,
-              progress,
-              mistrust,
-              fiber.getRef(Patience)
-            )
-          }),
-          Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-          Effect.provideService(FetchHttpClient.RequestInit, {
-            ...client.requestInit,
-            ...Context.getOrUndefined(fiber.context, FetchHttpClient.RequestInit),
-            redirect: "manual"
-          }),
-          Effect.provideService(Headers.CurrentRedactedNames, [
-            ...fiber.getRef(Headers.CurrentRedactedNames),
-            "x-cycles-api-key"
-          ])
-        )
-      }
-    )
-  })
-
-const isTraceId = (id: string): boolean => /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id)
-
-/** The trace a request belongs to that carries its id but no span of its own. */
-const remoteParent = (traceId: string | undefined): Tracer.ExternalSpan | undefined =>
-  traceId === undefined || !isTraceId(traceId) || /^0+$/.test(traceId.slice(0, 16))
-    ? undefined
-    : Tracer.externalSpan({ traceId, spanId: traceId.slice(0, 16) })
-
-const requestOf = (
-  client: Client,
-  endpoint: Endpoint<Operation, unknown>,
-  outgoing: Outgoing,
-  span: Tracer.Span
-): HttpClientRequest.HttpClientRequest => {
-  const headers: Record<string, string> = { accept: "application/json", "x-cycles-api-key": client.apiKey }
-  const { traceparent } = HttpTraceContext.toHeaders(span)
-  if (traceparent !== undefined && /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/.test(traceparent)) {
-    headers["traceparent"] = traceparent
-  }
-  // The body has the key in any case; not every key can be sent in a header.
-  if (outgoing.idempotencyKey !== undefined && apiKeyPattern.test(outgoing.idempotencyKey)) {
-    headers["x-idempotency-key"] = outgoing.idempotencyKey
-  }
-  return HttpClientRequest.make(endpoint.method)(`${client.baseUrl}${outgoing.path}`, {
-    headers,
-    ...(outgoing.body === undefined ? undefined : { body: HttpBody.text(outgoing.body, "application/json") })
-  })
-}
-
-/** The whole of a body, or nothing where it is too long. */
-const read = (
-  response: HttpClientResponse,
-  maxBytes: number
-): Effect.Effect<string | undefined, HttpClientError> => {
-  const web: WebBody | null | undefined = Option.getOrUndefined(HttpClientResponses.toWeb(response))?.body
-  if (web !== undefined && web !== null) return readWeb(response, web, maxBytes)
-  const length = response.headers["content-length"]
-  const isPlain = response.headers["content-encoding"] === undefined
-  const isShort = isPlain && length !== undefined && /^\d{1,15}$/.test(length) && Number(length) <= maxBytes
-  return isShort ? response.text : readStream(response, maxBytes)
-}
-
-/**
- * The body of a `fetch`, without a stream of Effect around it, which would abort the request behind a reply that was read to its
- * end: that costs as much as half a request.
- */
-const readWeb = (
-  response: HttpClientResponse,
-  web: WebBody,
-  maxBytes: number
-): Effect.Effect<string | undefined, HttpClientError> =>
-  Effect.callback((resume) => {
-    const reader = web.getReader()
-    const cancel = (): void => {
-      reader.cancel().catch(() => {})
-    }
-    const decoder = new TextDecoder()
-    let bytes = 0
-    let text = ""
-    const drain = async (): Promise<string | undefined> => {
-      while (true) {
-        const { done, value } = await reader.read()
-        if (done || value === undefined) return text + decoder.decode()
-        bytes += value.byteLength
-        if (bytes > maxBytes) {
-          cancel()
-          return undefined
-        }
-        text += decoder.decode(value, { stream: true })
-      }
-    }
-    drain().then(
-      (text) => resume(Effect.succeed(text)),
-      (cause) =>
-        resume(
-          Effect.fail(new HttpClientError({ reason: new DecodeError({ request: response.request, response, cause }) }))
-        )
-    )
-    return Effect.sync(cancel)
-  })
-
-const readStream = (
-  response: HttpClientResponse,
-  maxBytes: number
-): Effect.Effect<string | undefined, HttpClientError> =>
-  Effect.suspend(() => {
-    const decoder = new TextDecoder()
-    let bytes = 0
-    let text = ""
-    return response.stream.pipe(
-      Stream.takeWhile((chunk) => (bytes += chunk.byteLength) <= maxBytes),
-      Stream.runForEach((chunk) =>
-        Effect.sync(() => {
-          text += decoder.decode(chunk, { stream: true })
-        })
-      ),
-      Effect.map(() => bytes > maxBytes ? undefined : text + decoder.decode()),
-      Effect.catchTag(
-        "HttpClientError",
-        (error) => error.reason._tag === "EmptyBodyError" ? Effect.succeed("") : Effect.fail(error)
-      )
-    )
-  })
-
-/** What went wrong below, in words: an error of the HTTP client holds the whole request, and with it the key. */
-const describe = (
-  { reason }: HttpClientError,
-  apiKey: string
-): { readonly isTransient: boolean; readonly reason: string } => {
-  const words: Array<string> = []
-  let cause: unknown = "cause" in reason ? reason.cause : undefined
-  for (let depth = 0; depth < 5 && cause instanceof Error; depth++) {
-    const code = "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : ""
-    if (cause.message !== "" || code !== "") words.push(`${cause.message}${code}`)
-    cause = cause.cause
-  }
-  if (words.length === 0 && "description" in reason && typeof reason.description === "string") {
-    words.push(reason.description)
-  }
-  const what = reason._tag === "TransportError" ? "the request failed" : "the exchange failed"
-  const text = [what, ...words].join(": ").replaceAll(apiKey, "<redacted>")
-  return { isTransient: reason._tag !== "InvalidUrlError" && reason._tag !== "EncodeError", reason: text }
-}
-
-const interpret = <O extends Operation, A>(
-  endpoint: Endpoint<O, A>,
-  { headers, status }: HttpClientResponse,
-  text: string | undefined,
-  maxLength: number,
-  ids: ErrorContext,
-  progress: Progress,
-  mistrust: Mistrust,
-  patience: "wait" | "fail"
-): Effect.Effect<A, ErrorOf<O> | Trouble> => {
-  const parsed = text === undefined || text === "" ? undefined : WireJson.parse(text, { maxLength })
-  const body = parsed === undefined || Result.isFailure(parsed) ? undefined : withoutNulls(parsed.success)
-  if (status < 200 || status > 299) {
-    const error = Errors.fromResponse(endpoint.operation, {
-      status,
-      headers: { "x-cycles-trace-id": ids.traceId, ...headers },
-      body
-    })
-    progress.isWorthRepeating = (status === 429
-      ? error.retryAfterMs !== undefined && error.retryAfterMs <= MAX_RETRY_AFTER_MS
-      : status >= 500 && (error.retryAfterMs ?? 0) <= MAX_RETRY_AFTER_MS) &&
-      (error.retryAfterMs === undefined || patience === "wait")
-    return Effect.fail(error)
-  }
-  const decoded = endpoint.decode(body)
-  if (status === endpoint.status && Result.isSuccess(decoded)) return Effect.succeed(decoded.success)
-  const reason = status !== endpoint.status
-    ? `answered with status ${status} where the contract has ${endpoint.status}`
-    : text === undefined
-    ? `the reply is longer than ${maxLength} bytes`
-    : parsed === undefined
-    ? "the reply is empty"
-    : Result.isFailure(parsed)
-    ? `the reply cannot be read: ${parsed.failure.message}`
-    : `the reply does not fit the contract at ${Result.isFailure(decoded) ? placeOf(decoded.failure) : "its root"}`
-  const requestId = headers["x-request-id"]
-  const traceId = headers["x-cycles-trace-id"]
-  return Effect.fail(mistrust(
-    new InternalError({
-      ...ids,
-      reason,
-      ...(requestId === undefined ? undefined : { requestId }),
-      ...(traceId === undefined ? undefined : { traceId })
-    })
-  ))
-}
-
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
-
-/** Where a reply does not fit, without a word of what it says there. */
-const placeOf = ({ issue }: Schema.SchemaError): string => {
-  const path = issuesOf(issue).issues[0]?.path ?? []
-  return path.map((part) => String(typeof part === "object" ? part.key : part)).join(".") || "its root"
-}
-
-/** Members whose content the protocol leaves to those who send it. */
-const freeForm: ReadonlySet<string> = new Set(["metadata", "committed_metadata", "custom", "details", "dimensions"])
-
-/** Some servers write `null` for what they do not know. The protocol leaves it out. */
-const withoutNulls = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(withoutNulls)
-  if (typeof value !== "object" || value === null) return value
-  const entries = Object.entries(value).filter(([, member]) => member !== null)
-  return Object.fromEntries(
-    entries.map(([name, member]: [string, unknown]) => [name, freeForm.has(name) ? member : withoutNulls(member)])
-  )
-}

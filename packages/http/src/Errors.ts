@@ -145,6 +145,10 @@ const wordsFor = (error: Pick<CyclesError, "_tag" | "scope">): string => {
 
 /** What the wire calls a field the core has another name for. */
 const wireNames: { readonly [name: string]: string } = {
+  fromMs: "from",
+  toMs: "to",
+  timeZone: "time_zone",
+  lengthMs: "length_ms",
   idempotencyKey: "idempotency_key",
   reservationId: "reservation_id",
   ttlMs: "ttl_ms",
@@ -165,7 +169,22 @@ const wireNames: { readonly [name: string]: string } = {
   finalizedFromMs: "finalized_from",
   finalizedToMs: "finalized_to",
   sortBy: "sort_by",
-  sortDir: "sort_dir"
+  sortDir: "sort_dir",
+  parent: "parent_tenant_id",
+  defaultTtlMs: "default_ttl_ms",
+  maxTtlMs: "max_ttl_ms",
+  maxExtensions: "max_extensions",
+  expiryPolicy: "reservation_expiry_policy",
+  expiresAtMs: "expires_at",
+  scopeFilter: "scope_filter",
+  scopePattern: "scope_pattern",
+  overdraftLimit: "overdraft_limit",
+  maxReservationsPerMinute: "max_reservations_per_minute",
+  maxCommitsPerMinute: "max_commits_per_minute",
+  allowedActionKinds: "allowed_action_kinds",
+  deniedActionKinds: "denied_action_kinds",
+  effectiveFromMs: "effective_from",
+  effectiveUntilMs: "effective_until"
 }
 
 const coreNames: { readonly [name: string]: string } = Object.fromEntries(
@@ -203,7 +222,7 @@ const wireInteger = (n: bigint | undefined): number | bigint | undefined =>
   n === undefined || n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER) ? n : Number(n)
 
 /**
- * The answer an error is sent as. Absent fields are left out.
+ * The answer an error is sent as. Absent fields are left out; a 429 without a time says one second.
  *
  * @category conversions
  * @since 0.1.0
@@ -236,8 +255,98 @@ export const toResponse = (error: CyclesError, correlation: Correlation): ErrorA
   return { status: statusOf(error), headers: throttle(error, correlation.nowMs), body }
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// the governance plane
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Operations whose tenant is named beside what they are about: one that is not there is a flaw of the request. */
+const tenantsByTheWay: ReadonlySet<string> = new Set(["createApiKey", "createBudget", "createPolicy"])
+const tenantsThemselves: ReadonlySet<string> = new Set(["getTenant", "updateTenant"])
+
+/** What the governance plane calls an error, and with which status, where that is not as on the runtime's. */
+const governedOf = (operation: string, error: CyclesError): { readonly code?: string; readonly status?: number } => {
+  const conflict = error.details?.["conflict"]
+  switch (error._tag) {
+    case "InvalidRequest":
+      return typeof conflict === "string" ? { code: conflict, status: 409 } : {}
+    case "NotFound":
+      return tenantsByTheWay.has(operation)
+        ? { code: "TENANT_NOT_FOUND", status: 400 }
+        : tenantsThemselves.has(operation)
+        ? { code: "TENANT_NOT_FOUND" }
+        : operation === "getEvent"
+        ? { code: "EVENT_NOT_FOUND" }
+        : {}
+    case "BudgetNotFound":
+      return { code: "BUDGET_NOT_FOUND" }
+    case "Forbidden":
+      return error.details?.["permission"] === undefined ? {} : { code: "INSUFFICIENT_PERMISSIONS" }
+    case "TenantClosed":
+      // The operation on the tenant itself knows no conflict.
+      return tenantsThemselves.has(operation) ? { status: 400 } : {}
+    default:
+      return {}
+  }
+}
+
+/**
+ * The answer an error of a governance operation is sent as, in that plane's own words: `DUPLICATE_RESOURCE`, `TENANT_NOT_FOUND`,
+ * `BUDGET_NOT_FOUND`, `INSUFFICIENT_PERMISSIONS` and so on, where the runtime plane says `INVALID_REQUEST`, `NOT_FOUND` or `FORBIDDEN`.
+ *
+ * `operation` is its name in the specification, for example `createBudget`.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `ErrorCode`.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toGovernanceResponse = (operation: string, error: CyclesError, correlation: Correlation): ErrorAnswer => {
+  const answer = toResponse(error, correlation)
+  const { code = answer.body.error, status = answer.status } = governedOf(operation, error)
+  const { details: { conflict: _, ...others } = {}, ...body } = answer.body
+  const details = others["field"] === "tenant" ? { ...others, field: "tenant_id" } : others
+  return {
+    ...answer,
+    status,
+    body: { ...body, error: code, ...(Object.keys(details).length === 0 ? undefined : { details }) }
+  }
+}
+
+const conflicts: ReadonlySet<string> = new Set(["DUPLICATE_RESOURCE", "KEY_REVOKED", "KEY_EXPIRED"])
+
+/**
+ * The error an answer of a governance operation stands for; like {@link fromResponse}, for the codes of that plane. A conflict is an
+ * `InvalidRequest` whose `details.conflict` names it.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromGovernanceResponse = (answer: Answer): CyclesError => {
+  const body = isRecord(answer.body) ? answer.body : {}
+  const details = readDetails(isRecord(body["details"]) ? body["details"] : {})
+  const code = typeof body["error"] === "string" ? body["error"] : undefined
+  const words = text(body["message"])
+  const context: Context = {
+    ...contextOf(answer, body, details),
+    ...(words === undefined ? undefined : { reason: words })
+  }
+  if (code === "BUDGET_NOT_FOUND") return new E.BudgetNotFound(context)
+  if (code === "TENANT_NOT_FOUND") return new E.NotFound(context)
+  const isConflict = code !== undefined && answer.status === 409 && (conflicts.has(code) || code === "INVALID_REQUEST")
+  return isConflict
+    ? new E.InvalidRequest({
+      ...context,
+      field: details.field ?? "request",
+      details: { ...context.details, conflict: code }
+    })
+    : anyErrorFor("reservation", answer.status, code, context, details)
+}
+
+// A 429 always says when to come back (section ERROR SEMANTICS), also where whoever refused did not.
+const RETRY_AFTER_MS = 1_000
+
 const throttle = (error: CyclesError, nowMs: number | undefined): ErrorAnswer["headers"] => {
-  const retryAfterMs = error.retryAfterMs
+  const retryAfterMs = error.retryAfterMs ?? (error._tag === "RateLimited" ? RETRY_AFTER_MS : undefined)
   const isThrottled = error._tag === "RateLimited" || error._tag === "AuthorityUnavailable"
   if (!isThrottled || retryAfterMs === undefined) return {}
   const headers: Record<string, string> = { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) }

@@ -47,53 +47,44 @@
  */
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { CyclesError, Trouble } from "effect-cycles/protocol/CyclesError"
-import { InternalError, InvalidRequest, NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
+import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
-import { RequestContext } from "effect-cycles/protocol/RequestContext"
+import type { ReservationId } from "effect-cycles/protocol/Ids"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
 import { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
-import * as ByteSize from "effect/ByteSize"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as Headers from "effect/http/Headers"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
-import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as Errors from "./Errors.ts"
-import type { EvidenceEnvelope, EvidenceJwks, Principal } from "./RuntimeApi.ts"
+import type * as Schema from "effect/Schema"
+import {
+  answer,
+  badParameters,
+  bodyOf,
+  correlation,
+  Malformed,
+  MAX_REQUEST_BYTES,
+  refuse
+} from "./internal/answering.ts"
+import type { EvidenceEnvelope, EvidenceJwks, OperatorReservations, Principal } from "./RuntimeApi.ts"
 import * as Api from "./RuntimeApi.ts"
-import * as WireJson from "./WireJson.ts"
-
-// Web Crypto, which every supported runtime has; declared here so that no platform's types are needed.
-declare const crypto: {
-  readonly randomUUID: () => string
-  readonly getRandomValues: (array: Uint8Array) => Uint8Array
-}
 
 /**
  * What the handlers need to know.
  *
  * - `authenticate`: whose key it is, and the authority that acts for them. Fails with `Unauthorized` for a key it does not know,
  *   or no longer accepts; a request without a key does not come this far
+ * - `authenticateAdmin`: what the holder of the admin key may do with reservations of any tenant: `Governance.asOperator`. Compares in
+ *   constant time, and fails with `Unauthorized` for any other key; no admin key is good when not given
  * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
  * - `evidence`: the signed record of that id, if there is one; none are served when not given
  * - `evidenceKeys`: the keys that evidence is signed with; none are published when not given
@@ -104,21 +95,28 @@ declare const crypto: {
  */
 export interface Options {
   readonly authenticate: (apiKey: Redacted.Redacted) => Effect.Effect<Principal, Trouble>
+  readonly authenticateAdmin?:
+    | ((adminKey: Redacted.Redacted) => Effect.Effect<OperatorReservations, Trouble>)
+    | undefined
   readonly maxRequestBytes?: number | undefined
   readonly evidence?: ((id: string) => Effect.Effect<Option.Option<EvidenceEnvelope>, Trouble>) | undefined
   readonly evidenceKeys?: Effect.Effect<EvidenceJwks, Trouble> | undefined
   readonly openapiPath?: `/${string}` | undefined
 }
 
-const MAX_REQUEST_BYTES = 1_024 * 1_024
-
 /**
- * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL.
+ * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL. And
+ * a path is the specification's to the letter, so that whoever filters paths on the way sees what is meant.
  *
  * @category configuration
  * @since 0.1.0
  */
-export const routerConfig = { maxParamLength: 12 * 128 }
+export const routerConfig = {
+  maxParamLength: 12 * 128,
+  caseSensitive: true,
+  ignoreDuplicateSlashes: false,
+  ignoreTrailingSlash: false
+}
 
 /**
  * The routes of the runtime plane, on the router around them. Give that router {@link routerConfig}.
@@ -132,7 +130,7 @@ export const routerConfig = { maxParamLength: 12 * 128 }
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   HttpApiBuilder.layer(Api.RuntimeApi, { openapiPath: options.openapiPath }).pipe(
     Layer.provide([runtime(options), evidence(options)]),
-    Layer.provide([authorization(options), badParameters]),
+    Layer.provide([authorization(options), either(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
@@ -167,64 +165,12 @@ export const layerRedacted: Layer.Layer<never> = Layer.effect(
 )
 
 // ---------------------------------------------------------------------------------------------------------------------
-// answers
-// ---------------------------------------------------------------------------------------------------------------------
-
-const json = (status: number, body: unknown): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(WireJson.stringify(body), { status, contentType: "application/json" })
-
-/** A request that is none: which field of it, as the wire calls it, and why. */
-class Malformed extends Data.TaggedError("Malformed")<{ readonly field: string; readonly reason: string }> {}
-
-const refuse = (error: CyclesError | Malformed): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.withFiber((fiber) => {
-    const { requestId, traceId } = fiber.getRef(RequestContext)
-    const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    const correlation = { requestId, traceId, nowMs }
-    if (error._tag === "Malformed") {
-      const { field, reason } = error
-      const { body, status } = Errors.toResponse(new InvalidRequest({ field, reason }), correlation)
-      // What it calls the field is what was sent, and not a name of the core.
-      return Effect.succeed(json(status, { ...body, details: { field } }))
-    }
-    const answer = Errors.toResponse(error, correlation)
-    return Effect.succeed(HttpServerResponse.setHeaders(json(answer.status, answer.body), answer.headers))
-  })
-
-const answer = <A, I>(reply: Schema.Codec<A, I>, status = 200) => {
-  const encode = Schema.encodeUnknownResult(reply)
-  return <R>(
-    effect: Effect.Effect<A, CyclesError | Malformed, R>
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-    Effect.matchEffect(effect, {
-      onFailure: refuse,
-      onSuccess: (value) => {
-        const encoded = encode(value)
-        return Result.isSuccess(encoded)
-          ? Effect.succeed(json(status, encoded.success))
-          : Effect.die(encoded.failure)
-      }
-    })
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // requests
 // ---------------------------------------------------------------------------------------------------------------------
 
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const malformed = ({ issue }: Schema.SchemaError, root: string): Malformed => {
-  const first = issuesOf(issue).issues[0]
-  const path = (first?.path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
-  return new Malformed({ field: path === "" ? root : path, reason: first?.message ?? "has the wrong shape" })
-}
-
-const isJson = /^application\/(?:[^\s;]+\+)?json\s*(?:;|$)/i
-
-const bodyOf = <A extends { readonly idempotencyKey: string }, I>(
-  schema: Schema.Codec<A, I>
-) => {
-  const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+/** A body whose idempotency key is the one in the header, if there is one there. */
+const keyedBodyOf = <A extends { readonly idempotencyKey: string }, I>(schema: Schema.Codec<A, I>) => {
+  const read = bodyOf(schema)
   return (
     { headers, request }: {
       readonly headers: { readonly "x-idempotency-key"?: string | undefined }
@@ -232,45 +178,24 @@ const bodyOf = <A extends { readonly idempotencyKey: string }, I>(
     },
     maxBytes: number
   ): Effect.Effect<A, Malformed> => {
-    const bad = (reason: string) => Effect.fail(new Malformed({ field: "body", reason }))
-    const tooLong = `it is longer than ${maxBytes} bytes`
-    const contentType = request.headers["content-type"]
-    if (contentType !== undefined && !isJson.test(contentType)) return bad("its content type is not application/json")
-    if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
-    return Effect.flatMap(
-      Effect.catch(
-        Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
-        () => bad(`it cannot be read, or ${tooLong}`)
-      ),
-      (text) => {
-        const parsed = WireJson.parse(text, { strict: true, maxLength: maxBytes })
-        if (Result.isFailure(parsed)) {
-          const { field, message, reason } = parsed.failure
-          return field === undefined ? bad(message) : Effect.fail(new Malformed({ field, reason }))
-        }
-        const decoded = decode(parsed.success)
-        if (Result.isFailure(decoded)) return Effect.fail(malformed(decoded.failure, "body"))
-        const header = headers["x-idempotency-key"]
-        return header === undefined || header === decoded.success.idempotencyKey
-          ? Effect.succeed(decoded.success)
-          : Effect.fail(
-            new Malformed({
-              field: "idempotency_key",
-              reason: "it is not the one in the header X-Idempotency-Key"
-            })
-          )
-      }
-    )
+    const header = headers["x-idempotency-key"]
+    const body = read(request, maxBytes)
+    return header === undefined ? body : Effect.flatMap(body, (decoded) =>
+      header === decoded.idempotencyKey
+        ? Effect.succeed(decoded)
+        : Effect.fail(
+          new Malformed({ field: "idempotency_key", reason: "it is not the one in the header X-Idempotency-Key" })
+        ))
   }
 }
 
 const bodies = {
-  decide: bodyOf(DecideRequest),
-  reserve: bodyOf(ReserveRequest),
-  commit: bodyOf(CommitRequest),
-  release: bodyOf(ReleaseRequest),
-  extend: bodyOf(ExtendRequest),
-  event: bodyOf(EventRequest)
+  decide: keyedBodyOf(DecideRequest),
+  reserve: keyedBodyOf(ReserveRequest),
+  commit: keyedBodyOf(CommitRequest),
+  release: keyedBodyOf(ReleaseRequest),
+  extend: keyedBodyOf(ExtendRequest),
+  event: keyedBodyOf(EventRequest)
 }
 
 const answers = {
@@ -290,6 +215,19 @@ const answers = {
 // ---------------------------------------------------------------------------------------------------------------------
 // handlers
 // ---------------------------------------------------------------------------------------------------------------------
+
+/** In the specification's own words. */
+const TENANT_REQUIRED = "tenant query parameter is required when using admin key authentication"
+
+/** What an operator is answered about a reservation is named for the tenant that has it. */
+const ofOwner = (id: ReservationId) => (response: HttpServerResponse.HttpServerResponse) =>
+  Effect.flatMap(Api.EitherCaller, (asker) =>
+    asker._tag === "tenant" || response.status !== 200
+      ? Effect.succeed(response)
+      : Effect.match(asker.reservations.ownerOfReservation(id), {
+        onFailure: () => response,
+        onSuccess: (tenant) => named(tenant)(response)
+      }))
 
 const runtime = (options: Options) => {
   const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
@@ -311,11 +249,17 @@ const runtime = (options: Options) => {
           const request = yield* bodies.commit(incoming, maxBytes)
           return yield* (yield* authority).commit(incoming.params.reservation_id, request)
         })))
-      .handleRaw("releaseReservation", (incoming) =>
-        answers.release(Effect.gen(function*() {
+      .handleRaw("releaseReservation", (incoming) => {
+        const id = incoming.params.reservation_id
+        const answer = answers.release(Effect.gen(function*() {
           const request = yield* bodies.release(incoming, maxBytes)
-          return yield* (yield* authority).release(incoming.params.reservation_id, request)
-        })))
+          const asker = yield* Api.EitherCaller
+          return yield* asker._tag === "tenant"
+            ? asker.authority.release(id, request)
+            : asker.reservations.releaseReservation(id, request)
+        }))
+        return Effect.flatMap(answer, ofOwner(id))
+      })
       .handleRaw("extendReservation", (incoming) =>
         answers.extend(Effect.gen(function*() {
           const request = yield* bodies.extend(incoming, maxBytes)
@@ -328,12 +272,31 @@ const runtime = (options: Options) => {
         })))
       .handleRaw("getBalances", ({ query }) =>
         answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
-      .handleRaw("getReservation", ({ params }) =>
-        answers.reservation(Effect.flatMap(authority, (authority) =>
-          authority.reservation(params.reservation_id))))
+      .handleRaw("getReservation", ({ params: { reservation_id: id } }) =>
+        Effect.flatMap(
+          answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>
+            (asker._tag === "tenant" ? asker.authority : asker.reservations).reservation(id))),
+          ofOwner(id)
+        ))
       .handleRaw("listReservations", ({ query }) =>
-        answers.reservations(Effect.flatMap(authority, (authority) =>
-          authority.reservations(query)))))
+        Effect.map(
+          answers.reservations(
+            Effect.flatMap(Api.EitherCaller, (asker): Effect.Effect<ReservationsPage, Trouble | Malformed> => {
+              if (asker._tag === "tenant") {
+                return asker.authority.reservations(query)
+              }
+              const { tenant, ...rest } = query
+              return tenant === undefined
+                ? Effect.fail(new Malformed({ field: "tenant", reason: TENANT_REQUIRED }))
+                : asker.reservations.reservations(tenant, rest)
+            })
+          ),
+          // A tenant's own answers are named for it; an operator's for the tenant it asked about.
+          query.tenant === undefined
+            ? (response) =>
+              response
+            : named(query.tenant)
+        )))
 }
 
 const evidence = (options: Options) => {
@@ -366,88 +329,53 @@ const evidence = (options: Options) => {
 
 const isHeaderValue = /^[\x21-\x7e]+$/
 
+const named = (tenant: string) => (response: HttpServerResponse.HttpServerResponse) =>
+  isHeaderValue.test(tenant) ? HttpServerResponse.setHeader(response, "x-cycles-tenant", tenant) : response
+
+const unauthorized = (reason: string): Effect.Effect<never, Trouble> => Effect.fail(new Unauthorized({ reason }))
+
+const principalOf = (options: Options, key: Redacted.Redacted): Effect.Effect<Principal, Trouble> =>
+  Redacted.value(key) === "" ? unauthorized("The header X-Cycles-API-Key is missing") : options.authenticate(key)
+
 const authorization = (options: Options): Layer.Layer<Api.Authorization> =>
   Layer.succeed(
     Api.Authorization,
     Api.Authorization.of({
       ApiKeyAuth: (handler, { credential }) =>
-        Effect.matchEffect(
-          Redacted.value(credential) === ""
-            ? Effect.fail(new Unauthorized({ reason: "The header X-Cycles-API-Key is missing" }))
-            : options.authenticate(credential),
-          {
-            onFailure: refuse,
-            onSuccess: (principal) =>
-              Effect.map(
-                Effect.provideService(handler, Api.Caller, principal),
-                (response) =>
-                  isHeaderValue.test(principal.tenant)
-                    ? HttpServerResponse.setHeader(response, "x-cycles-tenant", principal.tenant)
-                    : response
-              )
-          }
-        )
+        Effect.matchEffect(principalOf(options, credential), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(Effect.provideService(handler, Api.Caller, principal), named(principal.tenant))
+        })
     })
   )
 
-const badParameters = HttpApiMiddleware.layerSchemaErrorTransform(
-  Api.BadParameters,
-  (error) =>
-    error.kind === "Body" || error.kind === "ResponseHeaders"
-      ? Effect.die(error)
-      : refuseParameter(malformed(error.cause, error.kind.toLowerCase()))
-)
-
-/** A parameter may have been given its name in the core before it was found wanting. */
-const refuseParameter = ({ field, reason }: Malformed) =>
-  refuse(new Malformed({ field: Errors.toWireField(field), reason }))
-
-const isTraceId = (id: string | undefined): id is string =>
-  id !== undefined && /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id)
-
-/** Section CORRELATION AND TRACING: `traceparent`, else `X-Cycles-Trace-Id`, else a new one. What is malformed is not there. */
-const traceIdOf = (headers: Headers.Headers): string => {
-  const parent = HttpTraceContext.w3c(headers)
-  if (Option.isSome(parent) && isTraceId(parent.value.traceId)) return parent.value.traceId
-  const given = headers["x-cycles-trace-id"]
-  if (isTraceId(given)) return given
-  for (;;) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16))
-    const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
-    if (isTraceId(id)) return id
-  }
+const either = (options: Options): Layer.Layer<Api.EitherAuthorization> => {
+  const operatorOf = (key: Redacted.Redacted): Effect.Effect<OperatorReservations, Trouble> =>
+    Redacted.value(key) === ""
+      ? unauthorized("The header X-Admin-API-Key is empty")
+      : options.authenticateAdmin?.(key) ?? unauthorized("No admin key is taken here")
+  const as = <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+      const adminKey = headers["x-admin-api-key"]
+      return adminKey === undefined
+        ? Effect.matchEffect(principalOf(options, Redacted.make(headers["x-cycles-api-key"] ?? "")), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(
+              Effect.provideService(handler, Api.EitherCaller, { _tag: "tenant", ...principal }),
+              named(principal.tenant)
+            )
+        })
+        : Effect.matchEffect(operatorOf(Redacted.make(adminKey)), {
+          onFailure: refuse,
+          onSuccess: (reservations) =>
+            Effect.provideService(handler, Api.EitherCaller, { _tag: "operator", reservations })
+        })
+    })
+  // Either scheme sees the whole request, and the first one decides.
+  return Layer.succeed(
+    Api.EitherAuthorization,
+    Api.EitherAuthorization.of({ ApiKeyAuth: (handler) => as(handler), AdminKeyAuth: (handler) => as(handler) })
+  )
 }
-
-/** What a failure that no handler answered means: somebody else's answer, an unknown path, or a fault of ours. */
-const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.HttpServerResponse, E> => {
-  if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
-  const error: unknown = Cause.squash(cause)
-  if (HttpServerError.isHttpServerError(error)) {
-    if (error.reason._tag === "RouteNotFound") {
-      return refuse(new NotFound({ reason: `There is no ${error.reason.request.method} on this path` }))
-    }
-    if (error.reason._tag === "RequestParseError") {
-      return refuse(new InvalidRequest({ field: "request", reason: "it cannot be read" }))
-    }
-  }
-  return HttpServerRespondable.isRespondable(error) && !HttpServerError.isHttpServerError(error)
-    ? HttpServerRespondable.toResponse(error)
-    : Effect.andThen(
-      Effect.logError("A request broke its handler", cause),
-      refuse(new InternalError({ reason: "The request could not be handled" }))
-    )
-}
-
-const correlation = HttpRouter.middleware(
-  (handler) =>
-    Effect.withFiber((fiber) => {
-      const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
-      const requestId = crypto.randomUUID()
-      const traceId = traceIdOf(request.headers)
-      return Effect.catchCause(handler, recover).pipe(
-        Effect.map(HttpServerResponse.setHeaders({ "x-request-id": requestId, "x-cycles-trace-id": traceId })),
-        Effect.provideService(RequestContext, { requestId, traceId })
-      )
-    }),
-  { global: true }
-)

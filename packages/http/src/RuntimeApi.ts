@@ -19,11 +19,13 @@
  *
  * @since 0.1.0
  */
+import type { Governing } from "effect-cycles/ledger/Governance"
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
+import { ActionDenied, ErrorCode } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
-import { ErrorResponse } from "effect-cycles/protocol/ErrorResponse"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
+import { EvidenceRef } from "effect-cycles/protocol/Evidence"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
 import { IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
 import { JsonObject } from "effect-cycles/protocol/Metrics"
@@ -44,6 +46,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
+import { asSpecified, errorsOf, named, withParametersOf } from "./internal/contract.ts"
 import * as Wire from "./internal/wire.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -88,8 +91,8 @@ export const EvidenceEnvelope = Schema.StructWithRest(
     issued_at_ms: Schema.Int,
     trace_id: Schema.optionalKey(Schema.String),
     payload: JsonObject,
-    evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
-    signature: Schema.String.check(Schema.isPattern(/^[0-9a-f]{128}$/))
+    evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u)),
+    signature: Schema.String.check(Schema.isPattern(/^[0-9a-f]{128}$/u))
   }),
   [JsonObject]
 ).annotate({ identifier: "CyclesEvidenceEnvelope" })
@@ -184,6 +187,55 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
 ) {}
 
 /**
+ * What an operator may do with reservations of any tenant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OperatorReservations
+  extends Pick<Governing, "reservations" | "reservation" | "releaseReservation" | "ownerOfReservation">
+{}
+
+/**
+ * Whose request it is where an operator may ask as well.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Asker =
+  | Principal & { readonly _tag: "tenant" }
+  | { readonly _tag: "operator"; readonly reservations: OperatorReservations }
+
+/**
+ * The {@link Asker} of the request at hand, in handlers behind {@link EitherAuthorization}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class EitherCaller extends Context.Service<EitherCaller, Asker>()(
+  "@effect-cycles/http/RuntimeApi/EitherCaller"
+) {}
+
+/**
+ * For reservations to be listed, read and released: a tenant's API key in the header `X-Cycles-API-Key`, or the operator's in
+ * `X-Admin-API-Key`, which counts where both are sent.
+ *
+ * Specification: section AUTH & TENANCY, `AdminKeyAuth`.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export class EitherAuthorization extends HttpApiMiddleware.Service<EitherAuthorization, { provides: EitherCaller }>()(
+  "@effect-cycles/http/RuntimeApi/EitherAuthorization",
+  {
+    security: {
+      ApiKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Cycles-API-Key" }),
+      AdminKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Admin-API-Key" })
+    }
+  }
+) {}
+
+/**
  * Answers parameters that do not fit the contract as the protocol wants it.
  *
  * @category middleware
@@ -196,33 +248,6 @@ export class BadParameters extends HttpApiMiddleware.Service<BadParameters>()(
 // ---------------------------------------------------------------------------------------------------------------------
 // the document
 // ---------------------------------------------------------------------------------------------------------------------
-
-const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-/** Either a number or, beyond its reach, a bigint: the schema's way to say int64. */
-const isInt64 = ({ anyOf }: { readonly [name: string]: unknown }): boolean =>
-  Array.isArray(anyOf) && anyOf.length === 2 &&
-  anyOf.some((branch: unknown) => isRecord(branch) && branch["pattern"] === "^-?\\d+$") &&
-  anyOf.some((branch: unknown) => isRecord(branch) && branch["type"] === "integer")
-
-/** A component is called what the specification calls it; Effect adds that its wire form is meant. */
-const nameOf = (name: string): string => name.replace(/Encoded$/, "")
-
-/** A document in the specification's words: its names, and int64 where amounts are. */
-const asSpecified = (value: unknown, isSigned: boolean): unknown => {
-  if (Array.isArray(value)) return value.map((item) => asSpecified(item, isSigned))
-  if (!isRecord(value)) return value
-  if (isInt64(value)) return { type: "integer", format: "int64", ...(isSigned ? undefined : { minimum: 0 }) }
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [
-      nameOf(name),
-      name === "$ref" && typeof member === "string"
-        ? nameOf(member)
-        : asSpecified(member, isSigned || name === "remaining")
-    ])
-  )
-}
 
 /** Query strings are text; these are what a document says of the values in them. */
 const parameterSchemas: { readonly [name: string]: { readonly [keyword: string]: unknown } } = {
@@ -241,19 +266,7 @@ const parameterSchemas: { readonly [name: string]: { readonly [keyword: string]:
   limit: { type: "integer", minimum: 1, maximum: 200, default: 50 }
 }
 
-const withParameters = (operation: { readonly [name: string]: unknown }) => ({
-  ...operation,
-  parameters: Array.isArray(operation["parameters"])
-    ? operation["parameters"].map((parameter: unknown) => {
-      if (!isRecord(parameter) || parameter["in"] !== "query") return parameter
-      const name = String(parameter["name"])
-      const schema = parameterSchemas[name]
-      return schema === undefined
-        ? parameter
-        : { ...parameter, schema, ...(name === "include" ? { style: "form", explode: false } : undefined) }
-    })
-    : []
-})
+const withParameters = withParametersOf(parameterSchemas)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // the contract
@@ -263,17 +276,22 @@ const { routes } = Wire
 
 const id = { reservation_id: ReservationId }
 
+const Failure = Schema.Struct({
+  // Version 0.1.26 adds what a policy denies.
+  error: Schema.Literals([...ErrorCode.literals, ...ActionDenied.fields.code.literals]),
+  message: Schema.String,
+  request_id: Schema.String,
+  trace_id: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/u))),
+  details: Schema.optionalKey(JsonObject),
+  cycles_evidence: Schema.optionalKey(EvidenceRef)
+})
+
+const errors = errorsOf(named(Failure, "ErrorResponse"))
+
 const headers = Schema.Struct({ "x-idempotency-key": Schema.optionalKey(IdempotencyKey) })
 
-const named = <S extends Schema.Top>(schema: S, identifier: string): S["Rebuild"] => schema.annotate({ identifier })
-
-const Failure = named(ErrorResponse, "ErrorResponse")
-
-const errors = (...statuses: ReadonlyArray<number>) =>
-  statuses.map((status) => Failure.pipe(HttpApiSchema.status(status)))
-
 /**
- * The nine operations that need a key.
+ * The nine operations that need a key; three of them may be an operator's.
  *
  * @category contract
  * @since 0.1.0
@@ -291,28 +309,11 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
     success: named(ReserveReply, "ReservationCreateResponse"),
     error: errors(400, 401, 403, 404, 409, 429, 500, 503)
   }),
-  HttpApiEndpoint.get("listReservations", routes.listReservations.path, {
-    query: ReservationsParameters,
-    success: named(ReservationsPage, "ReservationListResponse"),
-    error: errors(400, 401, 403, 429, 500, 503)
-  }).annotate(OpenApi.Transform, withParameters),
-  HttpApiEndpoint.get("getReservation", routes.getReservation.path, {
-    params: id,
-    success: named(ReservationRecord, "ReservationDetail"),
-    error: errors(400, 401, 403, 404, 410, 429, 500, 503)
-  }),
   HttpApiEndpoint.post("commitReservation", routes.commitReservation.path, {
     params: id,
     headers,
     payload: named(CommitRequest, "CommitRequest"),
     success: named(CommitReply, "CommitResponse"),
-    error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
-  }),
-  HttpApiEndpoint.post("releaseReservation", routes.releaseReservation.path, {
-    params: id,
-    headers,
-    payload: named(ReleaseRequest, "ReleaseRequest"),
-    success: named(ReleaseReply, "ReleaseResponse"),
     error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
   }),
   HttpApiEndpoint.post("extendReservation", routes.extendReservation.path, {
@@ -333,7 +334,25 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
     success: named(EventReply, "EventCreateResponse").pipe(HttpApiSchema.status(201)),
     error: errors(400, 401, 403, 404, 409, 429, 500, 503)
   })
-).middleware(BadParameters).middleware(Authorization) {}
+).middleware(BadParameters).middleware(Authorization).add(
+  HttpApiEndpoint.get("listReservations", routes.listReservations.path, {
+    query: ReservationsParameters,
+    success: named(ReservationsPage, "ReservationListResponse"),
+    error: errors(400, 401, 403, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters).middleware(BadParameters).middleware(EitherAuthorization),
+  HttpApiEndpoint.get("getReservation", routes.getReservation.path, {
+    params: id,
+    success: named(ReservationRecord, "ReservationDetail"),
+    error: errors(400, 401, 403, 404, 410, 429, 500, 503)
+  }).middleware(BadParameters).middleware(EitherAuthorization),
+  HttpApiEndpoint.post("releaseReservation", routes.releaseReservation.path, {
+    params: id,
+    headers,
+    payload: named(ReleaseRequest, "ReleaseRequest"),
+    success: named(ReleaseReply, "ReleaseResponse"),
+    error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
+  }).middleware(BadParameters).middleware(EitherAuthorization)
+) {}
 
 /**
  * The two operations anyone may ask for: what was signed, and the keys to check it by.
@@ -343,7 +362,7 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
  */
 export class EvidenceGroup extends HttpApiGroup.make("evidence", { topLevel: true }).add(
   HttpApiEndpoint.get("getEvidence", routes.getEvidence.path, {
-    params: { evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)) },
+    params: { evidence_id: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u)) },
     success: EvidenceEnvelope,
     error: errors(400, 404, 429, 500)
   }),
@@ -365,7 +384,6 @@ export class RuntimeApi extends HttpApi.make("cycles-runtime").add(RuntimeGroup,
     version: "0.1.25",
     description:
       "The runtime plane of the Cycles protocol: reserve, commit, release, extend, decide, events, balances.",
-    // The document is rewritten member by member and stays one.
-    transform: (document) => asSpecified(document, false) as Record<string, unknown>
+    transform: asSpecified
   })
 ) {}

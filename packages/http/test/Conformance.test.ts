@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { watch } from "./support.ts"
 
 // The port's own suite, unchanged: client, a socket on the loopback interface, handlers, ledger. A key is its tenant's name.
 const layerOf: AuthorityConformance.LayerOf = (setup) =>
@@ -18,7 +19,7 @@ const layerOf: AuthorityConformance.LayerOf = (setup) =>
     Effect.gen(function*() {
       const ledger = yield* Ledger.Ledger
       for (const { tenant, ...budget } of setup.budgets) yield* ledger.createBudget(tenant, budget)
-      const node = createServer()
+      const node = watch.node(createServer())
       yield* Layer.build(
         Handlers.serve({
           authenticate: (key) => {

@@ -149,7 +149,11 @@ describe("Every error", () => {
   it("tells a throttled caller when to come again", () => {
     const answer = Errors.toResponse(new E.RateLimited({ retryAfterMs: 1_500 }), { ...ids, nowMs: 10_000 })
     assert.deepStrictEqual(answer.headers, { "retry-after": "2", "x-ratelimit-reset": "12" })
-    assert.deepStrictEqual(Errors.toResponse(new E.RateLimited({}), { nowMs: 5 }).headers, {})
+    // A 429 has a time even where nobody gave one.
+    assert.deepStrictEqual(Errors.toResponse(new E.RateLimited({}), { nowMs: 5 }).headers, {
+      "retry-after": "1",
+      "x-ratelimit-reset": "2"
+    })
     assert.deepStrictEqual(Errors.toResponse(new E.BudgetExceeded({ retryAfterMs: 9 }), { nowMs: 5 }).headers, {})
   })
 })

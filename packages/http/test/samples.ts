@@ -34,7 +34,8 @@ const makers: { readonly [T in CyclesError["_tag"]]: Make<T> } = {
   ReservationFinalized: (context) => new E.ReservationFinalized(context),
   ReservationExpired: (context) => new E.ReservationExpired(context),
   MaxExtensionsExceeded: (context) => new E.MaxExtensionsExceeded(context),
-  RateLimited: (context) => new E.RateLimited(context),
+  // On the wire a 429 always has a time.
+  RateLimited: (context) => new E.RateLimited({ retryAfterMs: 1_000, ...context }),
   InternalError: (context) => new E.InternalError(context),
   AuthorityUnavailable: (context) => new E.AuthorityUnavailable(context)
 }

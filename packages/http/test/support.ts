@@ -1,4 +1,5 @@
 import { CyclesClient, Handlers, WireJson } from "@effect-cycles/http"
+import { WireSpecification, WireWatch } from "@effect-cycles/testing"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Ledger, LedgerStoreMemory } from "effect-cycles"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
@@ -12,10 +13,29 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
+import * as Fs from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import * as Path from "node:path"
+import * as Process from "node:process"
 
 export const apiKey = "cyc_live_a-key-nobody-may-see"
+
+const directory = Process.env["CYCLES_SPEC_DIR"]
+
+/** The specification, where it is at hand. */
+export const specification = directory === undefined || directory === ""
+  ? undefined
+  : WireSpecification.make((file) => Fs.readFileSync(Path.join(directory, file), "utf8"))
+
+/**
+ * Everything the servers of these tests answer is held to the specification, but for a denial whose code is invented: an
+ * authority may know codes that nobody here does, and they have to come through.
+ */
+export const watch = WireWatch.make({
+  specification,
+  isDeliberate: ({ body }) => body.startsWith(`{"error":"SOLAR_FLARE"`)
+})
 
 /** Where the server of a test listens. */
 export class Server extends Context.Service<Server, { readonly url: string }>()("test/Server") {}
@@ -29,7 +49,7 @@ export const layerServer = (
   Layer.effect(
     Server,
     Effect.gen(function*() {
-      const node = createServer()
+      const node = watch.node(createServer())
       yield* Layer.build(
         Handlers.serve({
           ...options,
@@ -134,13 +154,14 @@ export const webHandler = (tenant: string, authority: Operations, options?: Omit
     }).pipe(Layer.provideMerge(Logger.layer([]))),
     { routerConfig: Handlers.routerConfig, disableLogger: true }
   )
+  const watched = watch.web(handler)
   const send = (
     method: string,
     path: string,
     options?: { readonly body?: string; readonly headers?: { readonly [name: string]: string } }
   ) =>
     Effect.promise(async () => {
-      const response = await handler(
+      const response = await watched(
         new Request(`http://localhost${path}`, {
           method,
           headers: { "x-cycles-api-key": apiKey, "content-type": "application/json", ...options?.headers },

@@ -384,6 +384,10 @@ export const make = Effect.fnUntraced(
         nothing
       )
 
+    /** Rows of all tenants. */
+    const all = <A>(query: Statement, decode: (text: string) => A): Effect.Effect<ReadonlyArray<A>, StoreError> =>
+      Effect.flatMap(aside(query), ([rows]) => readable(() => (rows ?? []).map((row) => decode(String(row[0])))))
+
     const time: Effect.Effect<number, StoreError> = clock === "program"
       ? Clock.currentTimeMillis
       : Effect.map(aside(statement(TIME)), ([rows]) => Number(rows?.[0]?.[0]))
@@ -431,6 +435,29 @@ export const make = Effect.fnUntraced(
             const data = rows?.[0]?.[0]
             return data === undefined ? undefined : RowJson.document.decode(String(data))
           })),
+      ownerOf: (id) =>
+        Effect.map(aside(statement(sql.ownerOf, KeyText.encode(id))), ([rows]) => {
+          const tenant = rows?.[0]?.[0]
+          return tenant === undefined ? undefined : KeyText.decode(String(tenant))
+        }),
+      eventLog: (page) => all(Lists.log(schema, "events", page), RowJson.event.decode),
+      actLog: (page) => all(Lists.log(schema, "acts", page), RowJson.act.decode),
+      allBudgets: ({ after, limit }) =>
+        all(
+          statement(sql.allBudgets, KeyText.encode(after?.[0] ?? ""), after?.[1] ?? "", integer(limit)),
+          RowJson.budget.decode
+        ),
+      allDocuments: (kind, { after, limit }) =>
+        all(
+          statement(
+            sql.allDocuments,
+            kind,
+            KeyText.encode(after?.[0] ?? ""),
+            KeyText.encode(after?.[1] ?? ""),
+            integer(limit)
+          ),
+          RowJson.document.decode
+        ),
       prune: Effect.gen(function*() {
         const now = yield* time
         const counters = yield* dropAll(sql.pruneCounters, now)

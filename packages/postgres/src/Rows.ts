@@ -5,6 +5,7 @@
  */
 import type * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as KeyText from "effect-cycles/ledger/KeyText"
+import * as Logs from "effect-cycles/ledger/Logs"
 import type {
   ApiKeyRow,
   Document,
@@ -206,17 +207,46 @@ const settles = ({ operation, reservationId }: IdempotencyRow): string | null =>
     ? KeyText.encode(reservationId)
     : null
 
-const log = <A extends { readonly tenant: string; readonly number: number }>(
+const log = <A extends { readonly tenant: string; readonly number: number; readonly atMs: number }>(
   sql: string,
   rows: ReadonlyArray<A>,
-  encode: (row: A) => string
+  encode: (row: A) => string,
+  columns?: { readonly [name: string]: (row: A) => string }
 ): Statement =>
   statement(
     sql,
     keysOf(rows.map(tenantOf)),
     integers(rows.map(({ number }) => number)),
-    texts(rows.map(encode))
+    texts(rows.map(encode)),
+    ...(columns === undefined ? [] : valuesOf(rows, columns))
   )
+
+/** What stands in the columns of some rows, their times first. */
+const valuesOf = <A extends { readonly atMs: number }>(
+  rows: ReadonlyArray<A>,
+  columns: { readonly [name: string]: (row: A) => string }
+): ReadonlyArray<PgTypes.Parameter | string> => [
+  integers(rows.map(({ atMs }) => atMs)),
+  ...Object.values(columns).map((column) => keysOf(rows.map(column)))
+]
+
+/** Fills the columns of rows that were written before there were any. */
+export const filling = <A extends { readonly tenant: string; readonly number: number; readonly atMs: number }>(
+  table: string,
+  rows: ReadonlyArray<A>,
+  columns: { readonly [name: string]: (row: A) => string }
+): Statement => {
+  const names = ["at", ...Object.keys(columns)]
+  const arrays = names.map((_, i) => `, $${i + 3}::${i === 0 ? "bigint" : "text"}[]`).join("")
+  return statement(
+    `UPDATE ${table} r SET ${names.map((name) => `${name} = x.${name}`).join(", ")}
+      FROM unnest($1::text[], $2::bigint[]${arrays}) x(tenant, number, ${names.join(", ")})
+      WHERE r.tenant = x.tenant AND r.number = x.number`,
+    keysOf(rows.map(tenantOf)),
+    integers(rows.map(({ number }) => number)),
+    ...valuesOf(rows, columns)
+  )
+}
 
 /** What a transaction knows of the rows it may write, from having looked for them. */
 export interface Seen {
@@ -358,8 +388,10 @@ export const writings = (
     if (upTo.size > 0) first.push(statement(drop, keysOf(Array.from(upTo.keys())), integers(Array.from(upTo.values()))))
   }
   if (writes.entries.length > 0) all.push(log(sql.addEntries, writes.entries, RowJson.entry.encode))
-  if (writes.events.length > 0) all.push(log(sql.addEvents, writes.events, RowJson.event.encode))
-  if (writes.acts.length > 0) all.push(log(sql.addActs, writes.acts, RowJson.act.encode))
+  if (writes.events.length > 0) {
+    all.push(log(sql.addEvents, writes.events, RowJson.event.encode, Logs.eventColumns))
+  }
+  if (writes.acts.length > 0) all.push(log(sql.addActs, writes.acts, RowJson.act.encode, Logs.actColumns))
   return all.length === 0 ? first : [...first, together.writes(all)]
 }
 

@@ -8,13 +8,12 @@ import type { Document, ReservationRow, TenantRow } from "effect-cycles/ledger/M
 import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
 import * as RowJson from "effect-cycles/ledger/RowJson"
 import type { Keys, View, Writes } from "effect-cycles/ledger/View"
-import type { Connection, Row } from "./Connection.ts"
+import type { Connection, Row, Value } from "./Connection.ts"
+import type { LogTable } from "./LogLists.ts"
+import { actTable, base, columnsOf, eventTable, valuesOf } from "./LogLists.ts"
 
 /** From so many keys on, one statement for all of them is quicker than one for each. */
 const MANY = 8
-
-/** Numbers of entries, events and acts are below this; the tenant's number is counted in steps of it. */
-const NUMBERS = 2n ** 40n
 
 // Columns are read back as what they were written as.
 const text = (row: Row, column: number): string => row[column] as string
@@ -28,6 +27,14 @@ interface Loaded {
   readonly seq: number
   readonly row: ReservationRow
 }
+
+const adding = <R, C extends string>(table: LogTable<R, C>): string => {
+  const names = ["seq", "body", "at", ...columnsOf(table)]
+  return `INSERT INTO ${table.name} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`
+}
+
+const ADD_EVENT = adding(eventTable)
+const ADD_ACT = adding(actTable)
 
 /** The path a reservation spends at: the narrowest of its scopes. */
 const scopeOf = (row: ReservationRow): string => row.scopes[row.scopes.length - 1] ?? ""
@@ -67,11 +74,6 @@ export class Rows {
     this.connection.statement("INSERT INTO tenants (name, undelivered) VALUES (?, 0)").run([name])
     this.added.push(tenant)
     return this.numberOf(tenant) ?? 0
-  }
-
-  /** The keys that all of a tenant's numbered rows of a kind lie above. */
-  static base(t: number): bigint {
-    return BigInt(t) * NUMBERS
   }
 
   tenant(tenant: string): TenantRow {
@@ -220,26 +222,27 @@ export class Rows {
     this.dropUpTo("entries", writes.foldedEntries)
     this.dropUpTo("events", writes.droppedEvents)
     this.dropUpTo("acts", writes.droppedActs)
-    this.append("entries", writes.entries, RowJson.entry)
-    this.append("events", writes.events, RowJson.event)
-    this.append("acts", writes.acts, RowJson.act)
+    this.append("INSERT INTO entries (seq, body) VALUES (?, ?)", writes.entries, RowJson.entry, () => [])
+    this.append(ADD_EVENT, writes.events, RowJson.event, (row) => valuesOf(eventTable, row))
+    this.append(ADD_ACT, writes.acts, RowJson.act, (row) => valuesOf(actTable, row))
   }
 
   private dropUpTo(table: string, numbers: ReadonlyMap<string, number>): void {
     for (const [tenant, upTo] of numbers) {
-      const base = Rows.base(this.numberFor(tenant))
-      this.connection.statement(`DELETE FROM ${table} WHERE seq > ? AND seq <= ?`).run([base, base + BigInt(upTo)])
+      const above = base(this.numberFor(tenant))
+      this.connection.statement(`DELETE FROM ${table} WHERE seq > ? AND seq <= ?`).run([above, above + BigInt(upTo)])
     }
   }
 
   private append<R extends { readonly tenant: string; readonly number: number }>(
-    table: string,
+    insert: string,
     rows: ReadonlyArray<R>,
-    codec: RowJson.RowCodec<R>
+    codec: RowJson.RowCodec<R>,
+    columns: (row: R) => ReadonlyArray<Value>
   ): void {
     for (const row of rows) {
-      const seq = Rows.base(this.numberFor(row.tenant)) + BigInt(row.number)
-      this.connection.statement(`INSERT INTO ${table} (seq, body) VALUES (?, ?)`).run([seq, codec.encode(row)])
+      const seq = base(this.numberFor(row.tenant)) + BigInt(row.number)
+      this.connection.statement(insert).run([seq, codec.encode(row), ...columns(row)])
     }
   }
 

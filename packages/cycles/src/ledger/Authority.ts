@@ -58,6 +58,7 @@ export const make = (options: {
       const cause: Cause = {
         tenant,
         actor,
+        actorType: "api_key",
         requestId,
         traceId,
         balances,

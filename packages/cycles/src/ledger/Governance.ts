@@ -58,17 +58,31 @@ import * as Stream from "effect/Stream"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Balance, BalancesQuery } from "../protocol/Balance.ts"
 import type { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
-import type { NotFound, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
-import { AuthorityUnavailable, InvalidRequest, Unauthorized } from "../protocol/CyclesError.ts"
+import type {
+  Context as ErrorContext,
+  ReadError,
+  ReleaseError,
+  TenantClosed,
+  Trouble
+} from "../protocol/CyclesError.ts"
+import { AuthorityUnavailable, InvalidRequest, NotFound, Unauthorized } from "../protocol/CyclesError.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
+import type { ReservationRecord, ReservationsPage, ReservationsQuery } from "../protocol/ReservationRecord.ts"
+import type { ReleaseReply, ReleaseRequest } from "../protocol/Settle.ts"
 import * as ApiSecret from "./ApiSecret.ts"
-import type { AuditQuery } from "./AuditQuery.ts"
+import type { ActsPage, AuditLogQuery, AuditQuery } from "./AuditQuery.ts"
 import { isPast, matches } from "./AuditQuery.ts"
-import { visible } from "./Authority.ts"
+import * as Authority from "./Authority.ts"
 import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
+import type { EventQuery, EventsPage } from "./EventQuery.ts"
+import { categoryOf, fromId } from "./EventQuery.ts"
+import type { ApiKeysQuery, BudgetsQuery, PoliciesQuery, TenantsQuery } from "./Finding.ts"
+import * as Finding from "./Finding.ts"
+import * as History from "./History.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
@@ -77,11 +91,15 @@ import type {
   ApiKeyRow,
   BudgetRow,
   BudgetStatus,
+  Document,
   FundReply,
+  LedgerEvent,
   PolicyRow,
   TenantProfile,
   TenantRow
 } from "./Model.ts"
+import { recordKey } from "./Model.ts"
+import * as Observing from "./Observing.ts"
 import { covers, defaults, permissions } from "./Permission.ts"
 import * as Policing from "./Policing.ts"
 import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -89,24 +107,34 @@ import type { Permission, Principal } from "./Principal.ts"
 import type { Refusal } from "./Refusal.ts"
 import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Deed, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
-import type { ApiKeySettings, Order, TenantSettings } from "./rules/Order.ts"
+import type { ApiKeySettings, Order, Registration, TenantSettings } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
 import { reaches } from "./rules/Standing.ts"
-import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
+import type { Found } from "./Searching.ts"
+import { digestOf, flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
 export type {
   Act,
+  ActsPage,
   ApiKeySettings,
+  ApiKeysQuery,
+  AuditLogQuery,
   AuditQuery,
   BudgetOptions,
+  BudgetsQuery,
+  EventQuery,
+  EventsPage,
+  Found,
   FundReply,
   FundRequest,
   LimitState,
+  PoliciesQuery,
   PolicyChange,
   PolicyOptions,
   PolicyRow,
   TenantSettings,
+  TenantsQuery,
   UpdateRequest
 }
 
@@ -145,6 +173,22 @@ export interface ApiKey extends Omit<ApiKeyRow, "_tag" | "hash" | "status"> {
 }
 
 /**
+ * What the secret of a key is good for: the key, where the secret is right, and why it is good for nothing, if that is so.
+ *
+ * - `reason`: `NOT_FOUND` of an unknown secret and of a wrong one alike; `TENANT_SUSPENDED` of a key that can still settle what was
+ *   reserved
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, operation `validateApiKey`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly key: ApiKey | undefined
+  readonly reason: "NOT_FOUND" | "REVOKED" | "EXPIRED" | "TENANT_SUSPENDED" | "TENANT_CLOSED" | undefined
+}
+
+/**
  * A key that was just made. The secret is shown this once; nobody can show it again.
  *
  * @category models
@@ -164,7 +208,7 @@ export interface NewApiKey {
 export interface Budget extends
   Pick<
     BudgetRow,
-    "id" | "tenant" | "status" | "limits" | "overagePolicy" | "metadata" | "createdAtMs" | "updatedAtMs"
+    "id" | "tenant" | "status" | "limits" | "overagePolicy" | "period" | "metadata" | "createdAtMs" | "updatedAtMs"
   >
 {
   readonly balance: Balance
@@ -194,6 +238,40 @@ export interface PageOptions {
 }
 
 /**
+ * How all tenants stand, and what the last hour saw.
+ *
+ * - `asOfMs`, `windowMs`: when it was computed, and of how long before that events are counted; in milliseconds
+ * - `tenants`: the registered ones by their status
+ * - `budgets`: of all tenants, by status and by unit; how many are over their limit, and how many owe something
+ * - `overLimit`, `inDebt`: ten of those at most, the most indebted first
+ * - `events`: how many, by category
+ * - `denials`, `expiries`: the last ten of these
+ * - `denialsByReason`: how many, by `reason_code`
+ * - `policies`: how many have a list of the kinds of actions that are allowed, or denied
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overview {
+  readonly asOfMs: number
+  readonly windowMs: number
+  readonly tenants: { readonly [S in TenantProfile["status"]]: number }
+  readonly budgets: {
+    readonly byStatus: { readonly [S in BudgetStatus]: number }
+    readonly byUnit: ReadonlyMap<string, number>
+    readonly overLimit: number
+    readonly inDebt: number
+  }
+  readonly overLimit: ReadonlyArray<Budget>
+  readonly inDebt: ReadonlyArray<Budget>
+  readonly events: ReadonlyMap<string, number>
+  readonly denials: ReadonlyArray<LedgerEvent>
+  readonly expiries: ReadonlyArray<LedgerEvent>
+  readonly denialsByReason: ReadonlyMap<string, number>
+  readonly policies: { readonly allowing: number; readonly denying: number }
+}
+
+/**
  * What governing tenants and keys can fail with.
  *
  * @category errors
@@ -204,21 +282,29 @@ export type GovernanceError = Trouble | NotFound | TenantClosed
 /**
  * What can be governed, in the name of an operator or a principal.
  *
- * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
- * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
+ * A principal governs budgets and policies of its own tenant, and reads their history, where its permissions and its scope filter
+ * let it; tenants, keys and the audit are an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
  * possible.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Governing {
+export interface Governing extends History.Questions {
   /** Registers a tenant: 3 to 64 of a to z, 0 to 9 and `-`. Repeating it under the same name changes nothing. */
   readonly createTenant: (
     tenant: string,
     options: TenantSettings & { readonly name: string }
   ) => Effect.Effect<Tenant, GovernanceError>
-  /** Changes what is given. */
-  readonly updateTenant: (tenant: string, settings: TenantSettings) => Effect.Effect<Tenant, GovernanceError>
+  /** The same, and whether the tenant was not there before. */
+  readonly registerTenant: (
+    tenant: string,
+    options: TenantSettings & { readonly name: string }
+  ) => Effect.Effect<{ readonly tenant: Tenant; readonly isNew: boolean }, GovernanceError>
+  /** Changes what is given, its status with the rest or not at all; see {@link Governing.closeTenant} for what closing does. */
+  readonly updateTenant: (
+    tenant: string,
+    settings: TenantSettings & { readonly status?: TenantProfile["status"] | undefined }
+  ) => Effect.Effect<Tenant, GovernanceError>
   /** From now on the tenant gets no new holds; those it has can be settled and extended. */
   readonly suspendTenant: (tenant: string) => Effect.Effect<Tenant, GovernanceError>
   /** Ends a suspension. */
@@ -237,6 +323,11 @@ export interface Governing {
       readonly parent?: string | undefined
     }
   ) => Effect.Effect<ReadonlyArray<Tenant>, Trouble>
+  /**
+   * The registered tenants a query asks for, a page at a time. Sorted by anything but their id, all that match are read for each
+   * page.
+   */
+  readonly findTenants: (query: TenantsQuery) => Effect.Effect<Found<Tenant>, Trouble>
 
   /**
    * Makes a key of a registered tenant. It lives 90 days when no `expiresAtMs` is given, and may do what `Permission.defaults` says when no permissions
@@ -252,11 +343,14 @@ export interface Governing {
     id: string,
     settings: ApiKeySettings
   ) => Effect.Effect<ApiKey, GovernanceError>
-  /** Revokes a key for good, from its next operation on. Repeating it changes nothing. */
+  /**
+   * Revokes a key for good, from its next operation on. Repeating it changes nothing; with `once` it is `InvalidRequest`, its
+   * `details.conflict` KEY_REVOKED.
+   */
   readonly revokeApiKey: (
     tenant: string,
     id: string,
-    options?: { readonly reason?: string | undefined }
+    options?: { readonly reason?: string | undefined; readonly once?: boolean | undefined }
   ) => Effect.Effect<ApiKey, GovernanceError>
   /**
    * Makes a new key of the same rights and the same length of life. The old one is revoked, or, with an `overlapMs`, expires then.
@@ -270,6 +364,15 @@ export interface Governing {
   readonly apiKey: (tenant: string, id: string) => Effect.Effect<ApiKey, GovernanceError>
   /** The tenant's keys by id. */
   readonly apiKeys: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<ApiKey>, Trouble>
+  /**
+   * The keys a query asks for, a page at a time. Where no tenant is named, those of every tenant, one tenant after the other. Sorted by
+   * anything but tenant and id, all that match are read for each page.
+   */
+  readonly findApiKeys: (query: ApiKeysQuery) => Effect.Effect<Found<ApiKey>, Trouble>
+  /** Whose key it is. */
+  readonly ownerOfApiKey: (id: string) => Effect.Effect<string, Trouble | NotFound>
+  /** What the secret of a key is good for now; nothing comes of having asked. */
+  readonly inspectApiKey: (secret: Redacted.Redacted<string>) => Effect.Effect<Inspection, Trouble>
 
   /** Opens a budget. A second one on the same scope and unit is `InvalidRequest`. */
   readonly createBudget: (tenant: string, budget: BudgetOptions) => Effect.Effect<Budget, BudgetError>
@@ -298,6 +401,17 @@ export interface Governing {
     }
   ) => Effect.Effect<ReadonlyArray<Budget>, Trouble>
 
+  /**
+   * The budgets a query asks for, a page at a time; a principal's are its own tenant's. Where no tenant is named, those of every tenant,
+   * one tenant after the other. Sorted by anything but tenant, scope and unit, all that match are read for each page.
+   *
+   * `needs` is the permission it takes, `budgets:read` when not given.
+   */
+  readonly findBudgets: (
+    query: BudgetsQuery,
+    needs?: "budgets:read" | "balances:read"
+  ) => Effect.Effect<Found<Budget>, Trouble>
+
   /** Where the limits of a budget stand. */
   readonly limits: (tenant: string, budget: BudgetName) => Effect.Effect<ReadonlyArray<LimitState>, BudgetError>
 
@@ -309,6 +423,10 @@ export interface Governing {
   readonly deletePolicy: (tenant: string, id: string) => Effect.Effect<PolicyRow, PolicyError>
   /** The tenant's policies by id; of those, a scope filter shows the ones whose pattern passes. */
   readonly policies: (tenant: string, options?: PageOptions) => Effect.Effect<ReadonlyArray<PolicyRow>, Trouble>
+  /** Those of them a query asks for, a page at a time. */
+  readonly findPolicies: (tenant: string, query: PoliciesQuery) => Effect.Effect<Found<PolicyRow>, Trouble>
+  /** Whose policy it is; a principal knows only its own tenant's. */
+  readonly ownerOfPolicy: (id: string) => Effect.Effect<string, Trouble | NotFound>
 
   /**
    * What was done and refused in governing the tenant, numbered above `after`, oldest first; of that, what meets the query. At most
@@ -325,6 +443,36 @@ export interface Governing {
     tenant: string,
     options?: AuditQuery & { readonly after?: number | undefined }
   ) => Stream.Stream<Act, Trouble>
+  /** The audit of all tenants, or of one, in the order asked for; the newest acts first when nothing is. */
+  readonly auditLog: (query?: AuditLogQuery) => Effect.Effect<ActsPage, Trouble>
+
+  /**
+   * The events of all tenants, or of one, in the order asked for; the newest first when nothing is. A principal sees those of its own
+   * tenant that are about budgets, reservations and the tenant itself, where its scope filter reaches.
+   */
+  readonly events: (query?: EventQuery) => Effect.Effect<EventsPage, Trouble>
+  /** One event, by the id of `EventQuery.idOf`. */
+  readonly event: (id: string) => Effect.Effect<LedgerEvent, Trouble | NotFound>
+  /** How all tenants stand. It reads all of them, of budgets and of policies, a thousand at a time. */
+  readonly overview: Effect.Effect<Overview, Trouble>
+
+  /** A tenant's reservations, for an operator. */
+  readonly reservations: (
+    tenant: string,
+    query?: Omit<ReservationsQuery, "tenant">
+  ) => Effect.Effect<ReservationsPage, Trouble>
+  /** Whose reservation it is, for an operator. */
+  readonly ownerOfReservation: (id: ReservationId) => Effect.Effect<string, Trouble | NotFound>
+  /** A reservation of whatever tenant, for an operator. One that has expired is `ReservationExpired`. */
+  readonly reservation: (id: ReservationId) => Effect.Effect<ReservationRecord, ReadError>
+  /**
+   * Releases a reservation of whatever tenant in its place, and audits that in the same transaction, once: a repeated key
+   * answers as before and leaves nothing.
+   */
+  readonly releaseReservation: (
+    id: ReservationId,
+    request: ReleaseRequest
+  ) => Effect.Effect<ReleaseReply, ReleaseError>
 }
 
 /**
@@ -373,6 +521,8 @@ export class Governance extends Context.Service<Governance, Operations>()("effec
 
 /** Whose acts they are that are about no tenant a ledger could have. Source: schema `AuditLogEntry`, `tenant_id`. */
 const NOBODY = "__admin__"
+/** What tenants are told of. Source: operation `listTenantEvents`. */
+const TENANT_CATEGORIES = new Set(["budget", "reservation", "tenant"])
 const KEY_LIFE_MS = 90 * 86_400_000
 const PAGE = 100
 const AUDIT_PAGE = 1_000
@@ -389,12 +539,19 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return {
         tenant: invalidTenant(owner) === undefined ? owner : NOBODY,
         actor: caller.actor,
+        // What a tenant may do itself, an operator does in its place.
+        actorType: caller.tenant !== undefined
+          ? "api_key"
+          : needs.startsWith("admin:")
+          ? "admin"
+          : "admin_on_behalf_of",
         requestId,
         traceId,
         balances: true,
         keyId: caller.keyId,
         needs,
-        scopeFilter: caller.scopeFilter
+        scopeFilter: caller.scopeFilter,
+        registered: true
       }
     })
 
@@ -407,11 +564,11 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return {
         code: "FORBIDDEN",
         reason: `only an operator may do this, with the permission ${needs}`,
-        details: { suggestion: "Ask an operator to do it" }
+        details: { permission: needs, suggestion: "Ask an operator to do it" }
       }
     }
     return caller.permissions !== undefined && !covers(caller.permissions, needs)
-      ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing` }
+      ? { code: "FORBIDDEN", reason: `the permission ${needs} is missing`, details: { permission: needs } }
       : invalidTenant(tenant)
   }
 
@@ -440,13 +597,13 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return { cause, command: Result.map(make(now), (order) => ({ _tag: "Govern", cause, order })) }
     })
 
-  const read = <A>(
+  const read = <A, E = never>(
     tenant: string,
     needs: Permission,
     who: Who,
     page: Parameters<typeof invalidPage>[0],
-    then: (cause: Cause) => Effect.Effect<A, Trouble>
-  ): Effect.Effect<A, Trouble> =>
+    then: (cause: Cause) => Effect.Effect<A, Trouble | E>
+  ): Effect.Effect<A, Trouble | E> =>
     Effect.flatMap(causeFor(tenant, needs), (cause) => {
       const refusal = barred(tenant, needs, who) ?? invalidPage(page)
       // What keeps a caller from reading is one of the errors every operation can have.
@@ -483,6 +640,19 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       budgetOf
     )
 
+  /** Whose reservation it is. */
+  const holderOf = (id: ReservationId): Effect.Effect<string | undefined, AuthorityUnavailable> =>
+    Effect.catch(engine.store.ownerOf(id), unavailable)
+
+  /** What is read of all tenants, beside their transactions. */
+  const observe = <A>(
+    asked: Result.Result<Effect.Effect<A, StoreError>, Refusal>,
+    cause: Cause
+  ): Effect.Effect<A, Trouble> =>
+    Result.isFailure(asked)
+      ? Effect.fail(toError(asked.failure, cause) as Trouble)
+      : Effect.catch(asked.success, unavailable)
+
   /** One transaction's acts that meet the query, and after which to go on, if there may be more. */
   const audited = (
     tenant: string,
@@ -516,25 +686,76 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     return from(after, [])
   }
 
-  return {
-    createTenant: (tenant, options) =>
-      changeTenant(
+  /** A tenant's policies by id, of those the caller may see. */
+  const policiesAfter = (cause: Cause, after: string, limit: number) =>
+    engine.list(cause, (tx, view) => {
+      const seen: Array<PolicyRow> = []
+      const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
+        Effect.flatMap(tx.documents(cause.tenant, "policy", after, limit), (rows) => {
+          for (const row of rows) {
+            if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) seen.push(row)
+          }
+          const last = rows[rows.length - 1]
+          return last === undefined || rows.length < limit || seen.length === limit
+            ? Effect.succeed(seen)
+            : next(last.id)
+        })
+      return next(after)
+    })
+
+  const documentsAfter = (tenant: string, kind: Document["_tag"], after: string, limit: number) =>
+    Effect.flatMap(
+      causeFor(tenant, "admin:apikeys:read"),
+      (cause) => engine.list(cause, (tx) => tx.documents(tenant, kind, after, limit))
+    )
+
+  const namesAfter = (after: string, limit: number) =>
+    Effect.map(
+      Effect.catch(engine.store.tenants(after, limit), unavailable),
+      (rows) => rows.map(({ tenant }) => tenant)
+    )
+
+  /** A page of a list, or why there is none. */
+  const page = <A>(cause: Cause, found: Result.Result<Effect.Effect<A, Trouble>, Refusal>): Effect.Effect<A, Trouble> =>
+    // A list is refused for what is asked of it.
+    Result.isSuccess(found) ? found.success : Effect.fail(toError(found.failure, cause) as Trouble)
+
+  const ownerOf = (kind: Document["_tag"], id: string, cause: Cause): Effect.Effect<string, Trouble | NotFound> =>
+    Effect.flatMap(Effect.catch(engine.store.find(kind, id), unavailable), (row) =>
+      row === undefined
+        ? Effect.fail(
+          new NotFound({ ...idsOf(cause), reason: `there is no ${kind === "policy" ? "policy" : "key"} ${id}` })
+        )
+        : Effect.succeed(row.tenant))
+
+  const register: Governing["registerTenant"] = (tenant, options) =>
+    Effect.map(
+      order<Registration>(
         tenant,
-        "createTenant",
+        "admin:tenants:write",
+        aboutTenant("createTenant", tenant, detailsOf(options)),
         () =>
           checked(flawedTenantId(tenant) ?? flawed(flaws.tenant(options)) ?? unnamed(options.name), {
             _tag: "CreateTenant",
             name: options.name,
             settings: options
-          }),
-        detailsOf(options)
+          })
       ),
+      ({ isNew, profile }) => ({ tenant: { tenant, ...profile }, isNew })
+    )
+
+  return {
+    createTenant: (tenant, options) => Effect.map(register(tenant, options), ({ tenant }) => tenant),
+    registerTenant: register,
     updateTenant: (tenant, settings) =>
       changeTenant(
         tenant,
         "updateTenant",
-        () => checked(flawed(flaws.tenant(settings)), { _tag: "UpdateTenant", settings }),
-        detailsOf(settings)
+        () => {
+          const { status, ...rest } = settings
+          return checked(flawed(flaws.tenant(settings)), { _tag: "UpdateTenant", settings: rest, status })
+        },
+        { ...detailsOf(settings), status: settings.status }
       ),
     suspendTenant: changeStatus("suspendTenant", "SUSPENDED"),
     reactivateTenant: changeStatus("reactivateTenant", "ACTIVE"),
@@ -564,6 +785,17 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
               : next(last.tenant)
           })
         return Effect.catch(next(options?.after ?? ""), unavailable)
+      }),
+    findTenants: (query) =>
+      read(caller.tenant ?? NOBODY, "admin:tenants:read", "operators", undefined, (cause) => {
+        const tenants = Finding.tenants<Tenant>(query, (after, limit) =>
+          Effect.map(engine.store.tenants(after, limit), (rows) =>
+            rows.map((row) => tenantOf(row) ?? row.tenant)))
+        return page(
+          cause,
+          Result.map(tenants, (tenants) =>
+            Effect.catch(tenants, unavailable))
+        )
       }),
 
     createApiKey: (tenant, options) =>
@@ -620,7 +852,13 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           tenant,
           "admin:apikeys:write",
           aboutKey("revokeApiKey", id, { reason: options?.reason }),
-          () => checked(flawed(flaws.reason(options ?? {})), { _tag: "RevokeApiKey", id, reason: options?.reason })
+          () =>
+            checked(flawed(flaws.reason(options ?? {})), {
+              _tag: "RevokeApiKey",
+              id,
+              reason: options?.reason,
+              once: options?.once === true
+            })
         ),
         shown
       ),
@@ -660,6 +898,49 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
           engine.list(cause, (tx) => tx.documents(tenant, "api_key", options?.after ?? "", options?.limit ?? PAGE)),
           (rows) => Effect.forEach(rows.filter((row) => row._tag === "api_key"), shown)
         )),
+    findApiKeys: (query) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "admin:apikeys:read",
+        "operators",
+        undefined,
+        (cause) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            page(
+              cause,
+              Finding.apiKeys<ApiKey, Trouble>(
+                query,
+                namesAfter,
+                (tenant, after, limit) =>
+                  Effect.map(
+                    documentsAfter(tenant, "api_key", after, limit),
+                    (rows) => rows.flatMap((row) => row._tag === "api_key" ? [keyOf(row, now)] : [])
+                  )
+              )
+            ))
+      ),
+    ownerOfApiKey: (id) =>
+      read(
+        caller.tenant ?? NOBODY,
+        "admin:apikeys:read",
+        "operators",
+        undefined,
+        (cause) => ownerOf("api_key", id, cause)
+      ),
+    inspectApiKey: (secret) =>
+      read(caller.tenant ?? NOBODY, "admin:apikeys:read", "operators", undefined, () =>
+        Effect.gen(function*() {
+          const row = yield* keyOfSecret(engine, peppers, secret)
+          if (row === undefined) return { key: undefined, reason: "NOT_FOUND" }
+          const key = yield* shown(row)
+          if (key.status !== "ACTIVE") return { key, reason: key.status }
+          const cause = yield* causeFor(row.tenant, "admin:apikeys:read")
+          const status = yield* engine.list(
+            cause,
+            (_, view) => Effect.succeed(view.tenant(row.tenant)?.profile?.status)
+          )
+          return { key, reason: status === "ACTIVE" || status === undefined ? undefined : `TENANT_${status}` }
+        })),
 
     createBudget: (tenant, budget) =>
       Effect.map(
@@ -706,7 +987,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     budgets: (tenant, options) =>
       read(tenant, "budgets:read", "principals", options, (cause) => {
         const after = options?.after
-        const rows = visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
+        const rows = Authority.visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
           after: after === undefined ? undefined : [after.scope, after.unit],
           limit: options?.limit ?? PAGE
         }, {
@@ -716,6 +997,29 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
         })
         return Effect.map(engine.list(cause, rows), (found) => found.map(budgetOf))
       }),
+
+    findBudgets: (query, needs = "budgets:read") => {
+      const tenant = query.tenant ?? caller.tenant
+      return read(tenant ?? NOBODY, needs, "principals", undefined, (cause) =>
+        Effect.map(
+          page(
+            cause,
+            Finding.budgets<Trouble>({ ...query, tenant }, namesAfter, (tenant, after, limit) =>
+              Effect.flatMap(causeFor(tenant, needs), (cause) =>
+                engine.list(
+                  cause,
+                  Authority.visible<BalancesQuery, BudgetRow>(cause, {}, { after, limit }, {
+                    read: (tx, query, page) =>
+                      tx.budgets(tenant, query, page),
+                    path: (row) =>
+                      row.scope,
+                    position: (row) => [row.scope, row.unit]
+                  })
+                )))
+          ),
+          ({ cursor, items }) => ({ cursor, items: items.map(budgetOf) })
+        ))
+    },
 
     limits: (tenant, { scope, unit }) =>
       act<ReadonlyArray<LimitState>, BudgetError>(tenant, "budgets:read", "principals", (cause) => ({
@@ -730,25 +1034,166 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     deletePolicy: (tenant, id) =>
       act(tenant, "policies:write", "principals", (cause, now) => Policing.remove(cause, id, now)),
     policies: (tenant, options) =>
-      read(tenant, "policies:read", "principals", options, (cause) => {
-        const limit = options?.limit ?? PAGE
-        return engine.list(cause, (tx, view) => {
-          const seen: Array<PolicyRow> = []
-          const next = (after: string): Effect.Effect<ReadonlyArray<PolicyRow>, StoreError> =>
-            Effect.flatMap(tx.documents(tenant, "policy", after, limit), (rows) => {
-              for (const row of rows) {
-                if (row._tag === "policy" && seen.length < limit && reaches(view, cause, row.scopePattern)) {
-                  seen.push(row)
-                }
+      read(
+        tenant,
+        "policies:read",
+        "principals",
+        options,
+        (cause) => policiesAfter(cause, options?.after ?? "", options?.limit ?? PAGE)
+      ),
+    findPolicies: (tenant, query) =>
+      read(
+        tenant,
+        "policies:read",
+        "principals",
+        undefined,
+        (cause) =>
+          page(cause, Finding.policies<Trouble>(query, tenant, (_, after, limit) => policiesAfter(cause, after, limit)))
+      ),
+    ownerOfPolicy: (id) =>
+      caller.tenant === undefined
+        ? read(NOBODY, "policies:read", "principals", undefined, (cause) => ownerOf("policy", id, cause))
+        : Effect.succeed(caller.tenant),
+
+    ...History.questionsOf((tenant, body) =>
+      read(
+        tenant,
+        "budgets:read",
+        "principals",
+        undefined,
+        (cause) => engine.list(cause, (tx, view) => body(tx, view, (path) => reaches(view, cause, path)))
+      )
+    ),
+
+    auditLog: (query = {}) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "admin:audit:read",
+        "operators",
+        { limit: query.limit },
+        (cause) => observe(Observing.acts(engine.store, query), cause)
+      ),
+    events: (query = {}) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "events:read",
+        "principals",
+        { limit: query.limit },
+        (cause) => {
+          const { tenant } = caller
+          if (tenant === undefined) return observe(Observing.events(engine.store, query, () => true), cause)
+          // The key is looked at as in any other operation of its own.
+          return Effect.flatMap(engine.list(cause, (_, view) => Effect.succeed(view)), (view) => {
+            const isFiltered = caller.keyId !== undefined || caller.scopeFilter !== undefined
+            const isVisible = (event: LedgerEvent): boolean => {
+              if (!TENANT_CATEGORIES.has(categoryOf(event))) return false
+              // A denial at a wide scope tells of the narrow one that asked.
+              const path = event.details["scope_path"] ?? event.scope
+              return !isFiltered || reaches(view, cause, typeof path === "string" ? path : "")
+            }
+            return observe(Observing.events(engine.store, { ...query, tenant }, isVisible), cause)
+          })
+        }
+      ),
+    event: (id) => {
+      const named = fromId("evt", id)
+      const tenant = named !== undefined && invalidTenant(named.tenant) === undefined ? named.tenant : NOBODY
+      return read(tenant, "admin:events:read", "operators", undefined, (cause) =>
+        Effect.flatMap(
+          named === undefined
+            ? Effect.succeed(undefined)
+            : Effect.catch(Observing.event(engine.store, tenant, named.number), unavailable),
+          (found): Effect.Effect<LedgerEvent, Trouble | NotFound> =>
+            found === undefined
+              ? Effect.fail(toError({ code: "NOT_FOUND", reason: `there is no event ${id}` }, cause) as NotFound)
+              : Effect.succeed(found)
+        ))
+    },
+    overview: read(caller.tenant ?? NOBODY, "admin:read", "operators", undefined, () =>
+      Effect.catch(
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.map(Observing.overview(engine.store, now), (seen): Overview => ({
+            asOfMs: now,
+            windowMs: Observing.WINDOW_MS,
+            tenants: {
+              ACTIVE: seen.tenants.get("ACTIVE") ?? 0,
+              SUSPENDED: seen.tenants.get("SUSPENDED") ?? 0,
+              CLOSED: seen.tenants.get("CLOSED") ?? 0
+            },
+            budgets: {
+              byStatus: {
+                ACTIVE: seen.budgets.get("ACTIVE") ?? 0,
+                FROZEN: seen.budgets.get("FROZEN") ?? 0,
+                CLOSED: seen.budgets.get("CLOSED") ?? 0
+              },
+              byUnit: seen.units,
+              overLimit: seen.overLimit.count,
+              inDebt: seen.inDebt.count
+            },
+            overLimit: seen.overLimit.top.map(budgetOf),
+            inDebt: seen.inDebt.top.map(budgetOf),
+            events: seen.categories,
+            denials: seen.denials,
+            expiries: seen.expiries,
+            denialsByReason: seen.reasons,
+            policies: { allowing: seen.allowing, denying: seen.denying }
+          }))),
+        unavailable
+      )),
+
+    reservations: (tenant, query = {}) =>
+      read(tenant, "reservations:list", "operators", undefined, () =>
+        Authority.make({
+          principal: { tenant, actor: caller.actor, permissions: caller.permissions },
+          maxExtensions: 0,
+          engine
+        }).reservations({ ...query, tenant })),
+    ownerOfReservation: (id) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner) =>
+          read(owner ?? NOBODY, "reservations:list", "operators", undefined, (cause) =>
+            owner === undefined
+              ? Effect.fail(new NotFound({ ...idsOf(cause), reason: `there is no reservation ${id}` }))
+              : Effect.succeed(owner))
+      ),
+    reservation: (id) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner = NOBODY) =>
+          read(owner, "reservations:list", "operators", undefined, (cause) =>
+            engine.execute<ReservationRecord, ReadError>({ _tag: "Read", cause, id }))
+      ),
+    releaseReservation: (id, request) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner = NOBODY) =>
+          act<ReleaseReply, ReleaseError>(owner, "reservations:release", "operators", (base) => {
+            const cause: Cause = {
+              ...base,
+              deed: {
+                operation: "releaseReservation",
+                resourceType: "reservation",
+                resourceId: id,
+                details: { reason: request.reason }
               }
-              const last = rows[rows.length - 1]
-              return last === undefined || rows.length < limit || seen.length === limit
-                ? Effect.succeed(seen)
-                : next(last.id)
-            })
-          return next(options?.after ?? "")
-        })
-      }),
+            }
+            const refusal = flawed(flaws.release(request))
+            return {
+              cause,
+              command: refusal === undefined
+                ? Result.map(digestOf({ id, request }), (digest) => ({
+                  _tag: "Release",
+                  cause,
+                  record: recordKey(owner, "release", request.idempotencyKey),
+                  digest,
+                  id,
+                  request
+                }))
+                : Result.fail(refusal)
+            }
+          })
+      ),
 
     acts,
     audit: (tenant, { after = 0, ...query } = {}) =>
@@ -786,7 +1231,8 @@ const detailsOf = (settings: TenantSettings): Deed["details"] => ({
   default_commit_overage_policy: settings.overagePolicy,
   default_reservation_ttl_ms: settings.defaultTtlMs,
   max_reservation_ttl_ms: settings.maxTtlMs,
-  max_reservation_extensions: settings.maxExtensions
+  max_reservation_extensions: settings.maxExtensions,
+  reservation_expiry_policy: settings.expiryPolicy
 })
 
 const flawed = (flaw: { readonly field: string; readonly reason: string } | undefined): Refusal | undefined =>
@@ -824,28 +1270,49 @@ const tenantOf = ({ profile, tenant }: TenantRow): Tenant | undefined =>
   profile === undefined ? undefined : { tenant, ...profile }
 
 const budgetOf = (row: BudgetRow): Budget => {
-  const { createdAtMs, id, limits, metadata, overagePolicy, status, tenant, updatedAtMs } = row
-  return { id, tenant, status, limits, overagePolicy, metadata, createdAtMs, updatedAtMs, balance: balanceOf(row) }
+  const { createdAtMs, id, limits, metadata, overagePolicy, period, status, tenant, updatedAtMs } = row
+  return {
+    id,
+    tenant,
+    status,
+    limits,
+    overagePolicy,
+    period,
+    metadata,
+    createdAtMs,
+    updatedAtMs,
+    balance: balanceOf(row)
+  }
 }
+
+const idsOf = (
+  { requestId, traceId }: { readonly requestId?: string | undefined; readonly traceId?: string | undefined }
+): Pick<ErrorContext, "requestId" | "traceId"> => ({
+  ...(requestId === undefined ? undefined : { requestId }),
+  ...(traceId === undefined ? undefined : { traceId })
+})
 
 const unavailable = (error: StoreError): Effect.Effect<never, AuthorityUnavailable> =>
   Effect.fail(new AuthorityUnavailable({ reason: error.message, cause: error.cause }))
 
+/** The key a secret is of, where it is right. */
+const keyOfSecret = (
+  engine: Engine,
+  peppers: ApiSecret.Peppers,
+  secret: Redacted.Redacted<string>
+): Effect.Effect<ApiKeyRow | undefined, AuthorityUnavailable> =>
+  // What has not even the form of a secret is looked up and compared like one, so that it takes as long.
+  Effect.map(Effect.catch(engine.store.find("api_key", ApiSecret.idOf(secret) ?? ""), unavailable), (row) => {
+    const key = row?._tag === "api_key" ? row : undefined
+    return ApiSecret.isRight(peppers, secret, key?.hash) ? key : undefined
+  })
+
 const authenticate = (engine: Engine, peppers: ApiSecret.Peppers): Operations["authenticate"] =>
   Effect.fnUntraced(function*(secret) {
-    // What has not even the form of a secret is looked up and compared like one, so that it takes as long.
-    const id = ApiSecret.idOf(secret) ?? ""
-    const row = yield* Effect.catch(engine.store.find("api_key", id), unavailable)
-    const key = row?._tag === "api_key" ? row : undefined
-    const isRight = ApiSecret.isRight(peppers, secret, key?.hash)
-    const { requestId, traceId } = yield* RequestContext
-    const no = (reason: string): Unauthorized =>
-      new Unauthorized({
-        reason,
-        ...(requestId === undefined ? undefined : { requestId }),
-        ...(traceId === undefined ? undefined : { traceId })
-      })
-    if (key === undefined || !isRight) return yield* Effect.fail(no("the key is not known"))
+    const key = yield* keyOfSecret(engine, peppers, secret)
+    const ids = idsOf(yield* RequestContext)
+    const no = (reason: string): Unauthorized => new Unauthorized({ reason, ...ids })
+    if (key === undefined) return yield* Effect.fail(no("the key is not known"))
     if (key.status !== "ACTIVE") return yield* Effect.fail(no("the key was revoked"))
     if ((yield* Clock.currentTimeMillis) >= key.expiresAtMs) return yield* Effect.fail(no("the key has expired"))
     return {

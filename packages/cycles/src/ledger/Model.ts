@@ -97,6 +97,21 @@ export interface Pace {
 }
 
 /**
+ * What is said of a budget's period: kept and shown. No period begins by itself; whoever begins one does so by RESET_SPENT, and what a
+ * limit counts in is a window.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BudgetPeriod {
+  readonly rollover: "NONE" | "CARRY_FORWARD" | "CAP_AT_ALLOCATED" | undefined
+  /** Unix milliseconds. */
+  readonly startMs: number | undefined
+  /** Unix milliseconds. */
+  readonly endMs: number | undefined
+}
+
+/**
  * One budget: an allocation on a scope in one unit, and its limits. What remains is derived, see {@link remaining}.
  *
  * @category models
@@ -108,6 +123,7 @@ export interface BudgetRow extends Figures {
   readonly limits: ReadonlyArray<Limit>
   /** The overage policy of holds on this budget that name none; the tenant's when not given. */
   readonly overagePolicy: OveragePolicy | undefined
+  readonly period: BudgetPeriod | undefined
   readonly metadata: JsonObject | undefined
   readonly createdAtMs: number
   readonly updatedAtMs: number
@@ -343,6 +359,8 @@ export interface TenantProfile {
   readonly defaultTtlMs: number | undefined
   readonly maxTtlMs: number | undefined
   readonly maxExtensions: number | undefined
+  /** What is said of holds whose lease has ended; both are what the ledger does. */
+  readonly expiryPolicy: "AUTO_RELEASE" | "GRACE_ONLY" | undefined
   readonly metadata: JsonObject | undefined
   readonly createdAtMs: number
   readonly updatedAtMs: number
@@ -511,6 +529,17 @@ export type Details = {
 }
 
 /**
+ * What kind of caller an event or an act is of: the operator; the operator in a tenant's place, doing what the tenant could do
+ * itself; a tenant, by its key or in a program of its own; or the ledger.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `Event`, `actor.type`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ActorType = "admin" | "admin_on_behalf_of" | "api_key" | "system"
+
+/**
  * Something that happened in a tenant's ledger that others may want to know, never altered once written, numbered from 1 per
  * tenant without gaps.
  *
@@ -524,6 +553,10 @@ export interface LedgerEvent {
   /** A word of `cycles-governance-admin-v0.1.25.yaml`, schema `EventType`, for example `reservation.denied`. */
   readonly type: string
   readonly actor: string
+  /** Not known of rows that an earlier version wrote. */
+  readonly actorType: ActorType | undefined
+  /** The API key it was done with. */
+  readonly keyId: string | undefined
   readonly scope: string | undefined
   readonly unit: Unit | undefined
   readonly reservationId: ReservationId | undefined
@@ -545,6 +578,10 @@ export interface Act {
   readonly number: number
   readonly atMs: number
   readonly actor: string
+  /** Not known of rows that an earlier version wrote. */
+  readonly actorType: ActorType | undefined
+  /** The API key it was done with. */
+  readonly keyId: string | undefined
   /** The operation's name in the specification, for example `createBudget`. */
   readonly operation: string
   readonly resourceType: string

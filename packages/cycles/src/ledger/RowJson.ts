@@ -36,7 +36,9 @@ import type { ReservationStatus } from "../protocol/ReservationRecord.ts"
 import type { Subject } from "../protocol/Subject.ts"
 import type {
   Act,
+  ActorType,
   ApiKeyRow,
+  BudgetPeriod,
   BudgetRow,
   BudgetStatus,
   CounterRow,
@@ -168,7 +170,8 @@ type ProfileJson = readonly [
   createdAtMs: number,
   updatedAtMs: number,
   suspendedAtMs: number | Absent,
-  closedAtMs: number | Absent
+  closedAtMs: number | Absent,
+  expiryPolicy: TenantProfile["expiryPolicy"] | Absent
 ]
 
 const profileJson = (profile: TenantProfile): ProfileJson => [
@@ -183,7 +186,8 @@ const profileJson = (profile: TenantProfile): ProfileJson => [
   profile.createdAtMs,
   profile.updatedAtMs,
   profile.suspendedAtMs,
-  profile.closedAtMs
+  profile.closedAtMs,
+  profile.expiryPolicy
 ]
 
 const unprofile = (members: ProfileJson): TenantProfile => ({
@@ -198,7 +202,8 @@ const unprofile = (members: ProfileJson): TenantProfile => ({
   createdAtMs: members[8],
   updatedAtMs: members[9],
   suspendedAtMs: members[10] ?? undefined,
-  closedAtMs: members[11] ?? undefined
+  closedAtMs: members[11] ?? undefined,
+  expiryPolicy: members[12] ?? undefined
 })
 
 type TenantJson = readonly [
@@ -270,7 +275,14 @@ type BudgetJson = readonly [
   updatedAtMs: number,
   lastDenial: number | Absent,
   id: string,
-  pace: PaceJson | Absent
+  pace: PaceJson | Absent,
+  period: PeriodJson | Absent
+]
+
+type PeriodJson = readonly [
+  rollover: BudgetPeriod["rollover"] | Absent,
+  startMs: number | Absent,
+  endMs: number | Absent
 ]
 
 const none: ReadonlyArray<never> = []
@@ -292,6 +304,17 @@ const unpace = (members: PaceJson | Absent): Pace | undefined =>
       spent: BigInt(members[1]),
       dozen: BigInt(members[2]),
       dozenBefore: BigInt(members[3])
+    }
+
+const periodJson = ({ endMs, rollover, startMs }: BudgetPeriod): PeriodJson => [rollover, startMs, endMs]
+
+const unperiod = (members: PeriodJson | Absent): BudgetPeriod | undefined =>
+  members === null || members === undefined
+    ? undefined
+    : {
+      rollover: members[0] ?? undefined,
+      startMs: members[1] ?? undefined,
+      endMs: members[2] ?? undefined
     }
 
 const limitJson = (limit: Limit): LimitJson => [
@@ -333,7 +356,8 @@ export const budget: RowCodec<BudgetRow> = {
       row.updatedAtMs,
       row.lastDenial,
       row.id,
-      row.pace === undefined ? undefined : paceJson(row.pace)
+      row.pace === undefined ? undefined : paceJson(row.pace),
+      row.period === undefined ? undefined : periodJson(row.period)
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -358,7 +382,8 @@ export const budget: RowCodec<BudgetRow> = {
       createdAtMs: members[15],
       updatedAtMs: members[16],
       lastDenial: members[17] ?? undefined,
-      pace: unpace(members[19])
+      pace: unpace(members[19]),
+      period: unperiod(members[20])
     }
   }
 }
@@ -826,7 +851,10 @@ type EventJson = readonly [
   reservationId: ReservationId | Absent,
   requestId: string | Absent,
   traceId: string | Absent,
-  details: Free
+  details: Free,
+  // Rows that an earlier version wrote end here.
+  actorType?: ActorType | Absent,
+  keyId?: string | Absent
 ]
 
 /**
@@ -846,7 +874,9 @@ export const event: RowCodec<LedgerEvent> = {
       row.reservationId,
       row.requestId,
       row.traceId,
-      free(row.details)
+      free(row.details),
+      row.actorType,
+      row.keyId
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -858,6 +888,8 @@ export const event: RowCodec<LedgerEvent> = {
       atMs: members[3],
       type: members[4],
       actor: members[5],
+      actorType: members[12] ?? undefined,
+      keyId: members[13] ?? undefined,
       scope: members[6] ?? undefined,
       unit: members[7] ?? undefined,
       reservationId: members[8] ?? undefined,
@@ -879,7 +911,9 @@ type ActJson = readonly [
   errorCode: string | Absent,
   requestId: string | Absent,
   traceId: string | Absent,
-  details: Free
+  details: Free,
+  actorType?: ActorType | Absent,
+  keyId?: string | Absent
 ]
 
 /**
@@ -899,7 +933,9 @@ export const act: RowCodec<Act> = {
       row.errorCode,
       row.requestId,
       row.traceId,
-      free(row.details)
+      free(row.details),
+      row.actorType,
+      row.keyId
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -910,6 +946,8 @@ export const act: RowCodec<Act> = {
       number: members[2],
       atMs: members[3],
       actor: members[4],
+      actorType: members[12] ?? undefined,
+      keyId: members[13] ?? undefined,
       operation: members[5],
       resourceType: members[6],
       resourceId: members[7],

@@ -20,7 +20,7 @@ import { CommitRequest, ReleaseRequest } from "../protocol/Settle.ts"
 import * as Shape from "../protocol/Shape.ts"
 import * as CanonicalJson from "./CanonicalJson.ts"
 import * as LimitShape from "./LimitShape.ts"
-import type { BudgetRow } from "./Model.ts"
+import type { BudgetPeriod, BudgetRow } from "./Model.ts"
 import { permissions } from "./Permission.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { BudgetOptions, UpdateRequest } from "./rules/Command.ts"
@@ -67,9 +67,22 @@ const TtlShape = Schema.optional(
   Schema.Number.check(Schema.isInt(), Schema.isBetween({ minimum: 1_000, maximum: 86_400_000 }))
 )
 
+const InstantShape = Schema.optional(Schema.Natural)
+
+const PeriodShape = Schema.Struct({
+  rollover: Schema.optional(Schema.Literals(["NONE", "CARRY_FORWARD", "CAP_AT_ALLOCATED"])),
+  startMs: InstantShape,
+  endMs: InstantShape
+}).check(
+  Schema.makeFilter(({ endMs, startMs }) =>
+    endMs === undefined || startMs === undefined || endMs > startMs || "must end after it starts"
+  )
+)
+
 const BudgetShape = Schema.Struct({
   status: Schema.optional(Schema.Literals(["ACTIVE", "FROZEN", "CLOSED"])),
   overagePolicy: OverageShape,
+  period: Schema.optional(PeriodShape),
   metadata: MetadataShape,
   reason: ReasonShape
 })
@@ -81,6 +94,8 @@ const TenantShape = Schema.Struct({
   defaultTtlMs: TtlShape,
   maxTtlMs: TtlShape,
   maxExtensions: Schema.optional(Schema.Natural),
+  expiryPolicy: Schema.optional(Schema.Literals(["AUTO_RELEASE", "GRACE_ONLY"])),
+  status: Schema.optional(Schema.Literals(["ACTIVE", "SUSPENDED", "CLOSED"])),
   metadata: Schema.optional(Schema.Record(Schema.String, Schema.String).check(Schema.isMaxProperties(32)))
 })
 
@@ -158,6 +173,11 @@ const otherUnit = (overdraftLimit: AnyAmount, unit: Unit): Refusal | undefined =
     ? undefined
     : { code: "INVALID_REQUEST", field: "overdraftLimit", reason: `must be in ${unit}, the unit of the budget` }
 
+const periodOf = (period: BudgetOptions["period"]): BudgetPeriod | undefined =>
+  period === undefined
+    ? undefined
+    : { rollover: period.rollover, startMs: period.startMs, endMs: period.endMs }
+
 export const budgetRow = (
   tenant: string,
   id: string,
@@ -189,6 +209,7 @@ export const budgetRow = (
     lastEntry: 0,
     limits: limits.success ?? [],
     overagePolicy: budget.overagePolicy,
+    period: periodOf(budget.period),
     metadata: budget.metadata,
     createdAtMs: 0,
     updatedAtMs: 0,

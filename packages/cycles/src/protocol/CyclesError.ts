@@ -122,6 +122,9 @@ const retryAfterOf = (self: Context): Duration.Duration | undefined =>
 /**
  * The request breaks a rule of the protocol; `field` names the part and `reason` the rule. Nothing was done.
  *
+ * Where it is fine in itself and only what is there stands against it, `details.conflict` says so in a word of the governance
+ * specification: `DUPLICATE_RESOURCE`, `KEY_REVOKED`, `KEY_EXPIRED`; or `INVALID_REQUEST`, where that has none.
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -18,7 +18,7 @@ export const ErrorResponse = Schema.Struct({
   error: ErrorCode,
   message: Schema.String,
   requestId: Schema.String,
-  traceId: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
+  traceId: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/u))),
   details: Schema.optionalKey(JsonObject),
   evidence: Schema.optionalKey(EvidenceRef)
 }).pipe(Schema.encodeKeys({ requestId: "request_id", traceId: "trace_id", evidence: "cycles_evidence" }))

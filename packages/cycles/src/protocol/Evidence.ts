@@ -15,8 +15,8 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export const EvidenceRef = Schema.Struct({
-  evidenceId: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
-  url: Schema.String
+  evidenceId: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u)),
+  url: Schema.String.annotate({ format: "uri" })
 }).pipe(Schema.encodeKeys({ evidenceId: "evidence_id", url: "cycles_evidence_url" }))
 
 /**

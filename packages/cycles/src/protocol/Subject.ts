@@ -61,8 +61,9 @@ export const Subject = Schema.Struct({
 }).check(
   Schema.makeFilter((subject) =>
     levels.some((level) => subject[level] !== undefined) ||
-    `at least one of ${levels.join(", ")} must be given`
-  )
+    `at least one of ${levels.join(", ")} must be given`, {
+    toJsonSchema: () => ({ minProperties: 1, anyOf: levels.map((level) => ({ required: [level] })) })
+  })
 )
 
 /**

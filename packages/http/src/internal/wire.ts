@@ -19,11 +19,23 @@ export const routes = {
   getBalances: { method: "GET", path: "/v1/balances" },
   createEvent: { method: "POST", path: "/v1/events" },
   getEvidence: { method: "GET", path: "/v1/evidence/:evidence_id" },
-  getEvidenceJwks: { method: "GET", path: "/v1/.well-known/cycles-jwks.json" }
+  getEvidenceJwks: { method: "GET", path: "/v1/.well-known/cycles-jwks.json" },
+
+  explain: { method: "GET", path: "/v1/admin/history/explain" },
+  entries: { method: "GET", path: "/v1/admin/history/entries" },
+  spend: { method: "GET", path: "/v1/admin/history/spend" },
+  verify: { method: "GET", path: "/v1/admin/history/verify" },
+  limits: { method: "GET", path: "/v1/admin/history/limits" },
+  setLimits: { method: "PUT", path: "/v1/admin/control/limits" },
+  closeBudget: { method: "POST", path: "/v1/admin/control/budgets/close" },
+  rotateApiKey: { method: "POST", path: "/v1/admin/control/api-keys/:key_id/rotate" },
+  policyState: { method: "GET", path: "/v1/admin/control/policies/:policy_id" },
+  extendPolicy: { method: "PATCH", path: "/v1/admin/control/policies/:policy_id" },
+  deletePolicy: { method: "DELETE", path: "/v1/admin/control/policies/:policy_id" }
 } as const
 
 /** A parameter that may be absent; a blank one is. Clients write `?from=${maybeUnset}` into every query. */
-const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) =>
+export const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) =>
   Schema.optionalKey(Schema.String).pipe(
     Schema.decodeTo(Schema.optionalKey(value), {
       decode: SchemaGetter.transformOptional(Option.filter((text: string) => text.trim() !== "")),
@@ -31,13 +43,13 @@ const parameter = <S extends Schema.ConstraintCodec<unknown, string>>(value: S) 
     })
   )
 
-const wholeNumber = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
+export const wholeNumber = Schema.String.check(Schema.isPattern(/^-?\d{1,15}$/, { expected: "a whole number" }))
 
 const LimitText = wholeNumber.pipe(
   Schema.decodeTo(Limit, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 
-const BooleanText = Schema.Literals(["true", "false"]).pipe(
+export const BooleanText = Schema.Literals(["true", "false"]).pipe(
   Schema.decodeTo(
     Schema.Boolean,
     SchemaTransformation.transform({ decode: (text) => text === "true", encode: (value) => value ? "true" : "false" })
@@ -57,7 +69,7 @@ const isInstant = (text: string): boolean => {
   return date.getUTCDate() === Number(day)
 }
 
-const InstantText = Schema.String.check(
+export const InstantText = Schema.String.annotate({ format: "date-time" }).check(
   Schema.makeFilter((text) => isInstant(text) || "must be an ISO 8601 date-time with its offset")
 ).pipe(
   Schema.decodeTo(

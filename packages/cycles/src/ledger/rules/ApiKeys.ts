@@ -54,10 +54,17 @@ const happening = (type: string, row: ApiKeyRow, previous: string | undefined): 
 const usable = (view: View, cause: Cause, id: string, now: number): ApiKeyRow | Verdict => {
   const row = find(view, cause, id)
   if (row === undefined) return unknown(id)
-  const reason = row.status === "REVOKED" ? "it was revoked" : now >= row.expiresAtMs ? "it has expired" : undefined
-  return reason === undefined
-    ? row
-    : refused({ code: "INVALID_REQUEST", field: "id", reason: `${reason}; make a new key` })
+  const spent = row.status === "REVOKED"
+    ? { reason: "it was revoked", conflict: "KEY_REVOKED" }
+    : now >= row.expiresAtMs
+    ? { reason: "it has expired", conflict: "KEY_EXPIRED" }
+    : undefined
+  return spent === undefined ? row : refused({
+    code: "INVALID_REQUEST",
+    field: "id",
+    reason: `${spent.reason}; make a new key`,
+    details: { conflict: spent.conflict }
+  })
 }
 
 const isVerdict = (value: ApiKeyRow | Verdict): value is Verdict => value._tag !== "api_key"
@@ -124,7 +131,16 @@ export const decideRevokeApiKey = (
 ): Verdict => {
   const before = find(view, command.cause, order.id)
   if (before === undefined) return unknown(order.id)
-  if (before.status === "REVOKED") return answered(before, [])
+  if (before.status === "REVOKED") {
+    return order.once
+      ? refused({
+        code: "INVALID_REQUEST",
+        field: "id",
+        reason: "it was revoked already",
+        details: { conflict: "KEY_REVOKED" }
+      })
+      : answered(before, [])
+  }
   const row = revoked(before, order.reason, now)
   return answered(row, put([row], [happening("api_key.revoked", row, before.status)]))
 }

@@ -30,7 +30,7 @@ export const decideCreate = (
       scope: budget.scope,
       unit: budget.unit,
       reason: "there is already a budget on this scope in this unit",
-      details: { suggestion: "Fund or update the one that is there" }
+      details: { conflict: "DUPLICATE_RESOURCE", suggestion: "Fund or update the one that is there" }
     })
   }
   return {
@@ -69,7 +69,14 @@ export const decideUpdate = (
     return refused(
       before.status === "FROZEN"
         ? { code: "BUDGET_FROZEN", scope, unit, reason: is }
-        : { code: "INVALID_REQUEST", field: "status", scope, unit, reason: is }
+        : {
+          code: "INVALID_REQUEST",
+          field: "status",
+          scope,
+          unit,
+          reason: is,
+          details: { conflict: "INVALID_REQUEST" }
+        }
     )
   }
   const after: BudgetRow = {

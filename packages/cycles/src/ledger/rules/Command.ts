@@ -15,7 +15,9 @@ import type { ReserveRequest } from "../../protocol/Reserve.ts"
 import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
 import type {
   Act,
+  ActorType,
   ApiKeyRow,
+  BudgetPeriod,
   BudgetRow,
   BudgetStatus,
   CounterRow,
@@ -35,7 +37,7 @@ import type {
 import type { Permission } from "../Permission.ts"
 import type { PolicyChange } from "../PolicyShape.ts"
 import type { Refusal } from "../Refusal.ts"
-import type { Order } from "./Order.ts"
+import type { Order, Registration } from "./Order.ts"
 
 /**
  * A limit to put on a budget: how much may be taken within a window of time. All amounts are in the budget's unit.
@@ -90,6 +92,7 @@ export interface LimitState {
  * - `overdraftLimit`: how much debt ALLOW_WITH_OVERDRAFT may make; none when not given
  * - `status`: ACTIVE when not given
  * - `overagePolicy`: of holds on this budget that name none; the tenant's when not given
+ * - `period`: kept and shown, see `BudgetPeriod`; its end, if any, is after its start
  * - `metadata`: free, never looked into
  * - `limits`: how much of it may be taken within windows of time, at most 16; none when not given
  *
@@ -102,6 +105,7 @@ export interface BudgetOptions {
   readonly overdraftLimit?: AnyAmount | undefined
   readonly status?: BudgetStatus | undefined
   readonly overagePolicy?: OveragePolicy | undefined
+  readonly period?: Partial<BudgetPeriod> | undefined
   readonly metadata?: JsonObject | undefined
   readonly limits?: ReadonlyArray<LimitOptions> | undefined
 }
@@ -133,6 +137,7 @@ export interface UpdateRequest {
  *
  * - `needs`, `scopeFilter`: what the caller must be permitted, and where it may act; looked at again in the transaction
  * - `keyId`: the API key whose word counts for that
+ * - `registered`: whether budgets and policies are taken of registered tenants only
  * - `deed`: the governance act that the command is, to be audited
  *
  * @category models
@@ -141,6 +146,7 @@ export interface UpdateRequest {
 export interface Cause {
   readonly tenant: string
   readonly actor: string
+  readonly actorType: ActorType
   readonly requestId: string | undefined
   readonly traceId: string | undefined
   /** Whether replies show the budgets after the change. */
@@ -148,6 +154,7 @@ export interface Cause {
   readonly keyId?: string | undefined
   readonly needs?: Permission | undefined
   readonly scopeFilter?: ReadonlyArray<string> | undefined
+  readonly registered?: boolean | undefined
   readonly deed?: Deed | undefined
 }
 
@@ -307,6 +314,7 @@ export type Verdict =
       | ReadonlyArray<LimitState>
       | PolicyRow
       | TenantProfile
+      | Registration
       | ApiKeyRow
       | undefined
     readonly changes: ReadonlyArray<Change>

@@ -18,6 +18,8 @@ import type { Refusal } from "../Refusal.ts"
  * - `overagePolicy`: of holds that name none, where neither policy nor budget does
  * - `defaultTtlMs`, `maxTtlMs`: 1,000 to 86,400,000 milliseconds; longer leases are cut to `maxTtlMs`
  * - `maxExtensions`: how often one reservation may be extended
+ * - `expiryPolicy`: kept and shown. Holds whose lease has ended take commits until their grace is over and are given back then,
+ *   which is what both say; there is none under which holds are kept
  * - `metadata`: at most 32 texts by name
  *
  * @category models
@@ -30,6 +32,7 @@ export interface TenantSettings {
   readonly defaultTtlMs?: number | undefined
   readonly maxTtlMs?: number | undefined
   readonly maxExtensions?: number | undefined
+  readonly expiryPolicy?: TenantProfile["expiryPolicy"]
   readonly metadata?: JsonObject | undefined
 }
 
@@ -62,12 +65,22 @@ export interface ApiKeySettings {
  */
 export type Order =
   | { readonly _tag: "CreateTenant"; readonly name: string; readonly settings: TenantSettings }
-  | { readonly _tag: "UpdateTenant"; readonly settings: TenantSettings }
+  | {
+    readonly _tag: "UpdateTenant"
+    readonly settings: TenantSettings
+    readonly status: TenantProfile["status"] | undefined
+  }
   | { readonly _tag: "SetTenantStatus"; readonly status: TenantProfile["status"] }
   | { readonly _tag: "ReadTenant" }
   | { readonly _tag: "CreateApiKey"; readonly key: ApiKeyRow }
   | { readonly _tag: "UpdateApiKey"; readonly id: string; readonly settings: ApiKeySettings }
-  | { readonly _tag: "RevokeApiKey"; readonly id: string; readonly reason: string | undefined }
+  | {
+    readonly _tag: "RevokeApiKey"
+    readonly id: string
+    readonly reason: string | undefined
+    /** Whether one that is revoked already is a conflict. */
+    readonly once: boolean
+  }
   | {
     readonly _tag: "RotateApiKey"
     readonly id: string
@@ -77,6 +90,17 @@ export type Order =
   | { readonly _tag: "ReadApiKey"; readonly id: string }
   | { readonly _tag: "ReadBudget"; readonly scope: string; readonly unit: Unit }
   | { readonly _tag: "Refuse"; readonly refusal: Refusal }
+
+/**
+ * What registering a tenant answers: its profile, and whether it is one that was not there before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Registration {
+  readonly profile: TenantProfile
+  readonly isNew: boolean
+}
 
 /**
  * The tenant whose row whoever changes parents owns as well, so that two such changes never run side by side. Its name is none a

@@ -11,7 +11,7 @@ import * as ScopeFilter from "../ScopeFilter.ts"
 import type { Missing, View } from "../View.ts"
 import { documentOf } from "./ApiKeys.ts"
 import type { Cause, Command, Verdict } from "./Command.ts"
-import { tenantClosed } from "./Tenants.ts"
+import { tenantClosed, unregistered } from "./Tenants.ts"
 import { done, KEEP_MS, refused } from "./Verdict.ts"
 
 export const keysOfStanding = (cause: Cause, missing: Missing): void => {
@@ -29,7 +29,7 @@ const unfit = (row: ApiKeyRow | undefined, cause: Cause, now: number): Refusal |
   if (row.status !== "ACTIVE") return { code: "UNAUTHORIZED", reason: "the key was revoked" }
   if (now >= row.expiresAtMs) return { code: "UNAUTHORIZED", reason: "the key has expired" }
   return cause.needs !== undefined && !covers(new Set(row.permissions), cause.needs)
-    ? { code: "FORBIDDEN", reason: `the permission ${cause.needs} is missing` }
+    ? { code: "FORBIDDEN", reason: `the permission ${cause.needs} is missing`, details: { permission: cause.needs } }
     : undefined
 }
 
@@ -97,6 +97,9 @@ export const gate = (view: View, command: Command, now: number): Verdict | undef
   }
   switch (view.tenant(cause.tenant)?.profile?.status) {
     case undefined:
+      return cause.registered === true && (command._tag === "CreateBudget" || command._tag === "CreatePolicy")
+        ? unregistered(cause.tenant)
+        : undefined
     case "ACTIVE":
       return undefined
     case "SUSPENDED":

@@ -47,10 +47,11 @@ const settled = (before: TenantProfile, settings: TenantSettings): TenantProfile
   defaultTtlMs: settings.defaultTtlMs ?? before.defaultTtlMs,
   maxTtlMs: settings.maxTtlMs ?? before.maxTtlMs,
   maxExtensions: settings.maxExtensions ?? before.maxExtensions,
+  expiryPolicy: settings.expiryPolicy ?? before.expiryPolicy,
   metadata: settings.metadata ?? before.metadata
 })
 
-const unregistered = (tenant: string): Verdict =>
+export const unregistered = (tenant: string): Verdict =>
   refused({
     code: "NOT_FOUND",
     reason: `there is no tenant ${tenant}`,
@@ -60,6 +61,13 @@ const unregistered = (tenant: string): Verdict =>
 const answered = (profile: TenantProfile, changes: ReadonlyArray<Change>): Verdict => ({
   _tag: "Done",
   reply: profile,
+  changes,
+  record: undefined
+})
+
+const registered = (profile: TenantProfile, isNew: boolean, changes: ReadonlyArray<Change>): Verdict => ({
+  _tag: "Done",
+  reply: { profile, isNew },
   changes,
   record: undefined
 })
@@ -82,10 +90,11 @@ export const decideCreateTenant = (
   const tenant = command.cause.tenant
   const there = view.tenant(tenant)?.profile
   if (there !== undefined) {
-    return there.name === order.name ? answered(there, []) : refused({
+    return there.name === order.name ? registered(there, false, []) : refused({
       code: "INVALID_REQUEST",
       field: "tenant",
-      reason: `there is already a tenant ${tenant}, of another name`
+      reason: `there is already a tenant ${tenant}, of another name`,
+      details: { conflict: "DUPLICATE_RESOURCE" }
     })
   }
   const parent = flawedParent(view, tenant, order.settings.parent)
@@ -98,6 +107,7 @@ export const decideCreateTenant = (
     defaultTtlMs: undefined,
     maxTtlMs: undefined,
     maxExtensions: undefined,
+    expiryPolicy: undefined,
     metadata: undefined,
     createdAtMs: now,
     updatedAtMs: now,
@@ -105,19 +115,35 @@ export const decideCreateTenant = (
     closedAtMs: undefined
   }, order.settings)
   const event: Happening = { type: "tenant.created", details: { tenant_id: tenant, new_status: "ACTIVE" } }
-  return answered(profile, [{ kind: undefined, budgets: [], profile, events: [event] }])
+  return registered(profile, true, [{ kind: undefined, budgets: [], profile, events: [event] }])
 }
 
-/** What the specification calls settings, as opposed to name, parent and metadata. */
-const settings = ["overagePolicy", "defaultTtlMs", "maxTtlMs", "maxExtensions"] as const
+/** What the specification calls them. */
+const names = {
+  name: "name",
+  parent: "parent_tenant_id",
+  overagePolicy: "default_commit_overage_policy",
+  defaultTtlMs: "default_reservation_ttl_ms",
+  maxTtlMs: "max_reservation_ttl_ms",
+  maxExtensions: "max_reservation_extensions",
+  expiryPolicy: "reservation_expiry_policy",
+  metadata: "metadata"
+} as const
 
-/** Source: operation `updateTenant`. */
+/** What the specification calls settings, as opposed to name, parent and metadata. */
+const settings = ["overagePolicy", "defaultTtlMs", "maxTtlMs", "maxExtensions", "expiryPolicy"] as const
+
+const isUnset = (settings: TenantSettings): boolean => Object.values(settings).every((value) => value === undefined)
+
+/** Source: operation `updateTenant`; a status that comes with settings is changed with them, or neither is. */
 export const decideUpdateTenant = (
   view: View,
   { command, order }: Govern<"UpdateTenant">,
   now: number
 ): Verdict => {
   const tenant = command.cause.tenant
+  const { status } = order
+  if (status !== undefined && isUnset(order.settings)) return decideStatus(view, tenant, status, now)
   const before = open(view, tenant)
   if ("_tag" in before) return before
   const parent = flawedParent(view, tenant, order.settings.parent)
@@ -126,25 +152,40 @@ export const decideUpdateTenant = (
   const fields = (["name", "parent", ...settings, "metadata"] as const).filter((name) => profile[name] !== before[name])
   const event: Happening = {
     type: settings.some((name) => fields.includes(name)) ? "tenant.settings_changed" : "tenant.updated",
-    details: { tenant_id: tenant, changed_fields: fields }
+    details: { tenant_id: tenant, changed_fields: fields.map((name) => names[name]) }
   }
-  return answered(profile, [{ kind: undefined, budgets: [], profile, events: [event] }])
+  return answeredInStatus(view, tenant, profile, status ?? profile.status, [event], now)
 }
 
 const EVENTS = { ACTIVE: "tenant.reactivated", SUSPENDED: "tenant.suspended", CLOSED: "tenant.closed" } as const
 
 /** Source: operation `updateTenant`, STATUS TRANSITIONS. A tenant that has the status already stays as it is. */
+const decideStatus = (view: View, tenant: string, status: TenantProfile["status"], now: number): Verdict => {
+  const before = view.tenant(tenant)?.profile
+  if (before === undefined) return unregistered(tenant)
+  if (before.status === status) return answered(before, [])
+  if (before.status === "CLOSED") return refused(tenantClosed)
+  return answeredInStatus(view, tenant, before, status, [], now)
+}
+
 export const decideSetTenantStatus = (
   view: View,
   { command, order }: Govern<"SetTenantStatus">,
   now: number
+): Verdict => decideStatus(view, command.cause.tenant, order.status, now)
+
+/** The profile in a status, and what comes of that and of what was changed before. */
+const answeredInStatus = (
+  view: View,
+  tenant: string,
+  before: TenantProfile,
+  status: TenantProfile["status"],
+  events: ReadonlyArray<Happening>,
+  now: number
 ): Verdict => {
-  const tenant = command.cause.tenant
-  const before = view.tenant(tenant)?.profile
-  if (before === undefined) return unregistered(tenant)
-  const { status } = order
-  if (before.status === status) return answered(before, [])
-  if (before.status === "CLOSED") return refused(tenantClosed)
+  if (before.status === status) {
+    return answered(before, [{ kind: undefined, budgets: [], profile: before, events }])
+  }
   const profile: TenantProfile = {
     ...before,
     status,
@@ -158,7 +199,7 @@ export const decideSetTenantStatus = (
   }
   return answered(profile, [
     ...(status === "CLOSED" ? cascade(view, tenant, now) : []),
-    { kind: undefined, budgets: [], profile, events: [event] }
+    { kind: undefined, budgets: [], profile, events: [...events, event] }
   ])
 }
 
