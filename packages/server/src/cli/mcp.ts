@@ -157,7 +157,8 @@ const run = Effect.fnUntraced(function*(settings: Settings) {
     : Mcp.offered({ authority, subject })
   if (settings.transport === "stdio") {
     yield* Effect.logInfo(`MCP over the standard streams, asking ${place}`)
-    return yield* Mcp.stdio(served)
+    const ended = yield* Effect.raceFirst(Effect.as(Mcp.stdio(served), "closed by the client"), untilSignal)
+    return yield* Effect.logInfo(`${ended}: stopped`)
   }
   const { url } = yield* Mcp.http(served, {
     host: settings.host,

@@ -6,7 +6,9 @@
 import * as McpProtocol from "effect/ai/McpProtocol"
 import * as McpServer from "effect/ai/McpServer"
 import * as ByteSize from "effect/ByteSize"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -14,6 +16,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type { Stdio } from "effect/Stdio"
 import { version } from "../cli/version.ts"
 import { defaults } from "../defaults.ts"
 import * as Listener from "../internal/Listener.ts"
@@ -42,7 +45,13 @@ const options = ({ instructions, name, register }: Served) => ({
 })
 
 /** Serves a client over the standard streams, until it closes them. Needs them for itself. */
-export const stdio = (served: Served) => Layer.launch(McpServer.layerStdio(options(served)))
+export const stdio = (served: Served): Effect.Effect<void, Cause.IllegalArgumentError, Stdio> =>
+  Effect.gen(function*() {
+    // Whoever serves is interrupted when the streams are closed, which is not the end of the program that waits for it.
+    const serving = yield* Effect.forkChild(Layer.launch(McpServer.layerStdio(options(served))))
+    const exit = yield* Fiber.await(serving)
+    if (exit._tag === "Failure" && !Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause)
+  })
 
 export interface HttpOptions {
   readonly host: string
