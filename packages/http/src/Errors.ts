@@ -145,6 +145,10 @@ const wordsFor = (error: Pick<CyclesError, "_tag" | "scope">): string => {
 
 /** What the wire calls a field the core has another name for. */
 const wireNames: { readonly [name: string]: string } = {
+  fromMs: "from",
+  toMs: "to",
+  timeZone: "time_zone",
+  lengthMs: "length_ms",
   idempotencyKey: "idempotency_key",
   reservationId: "reservation_id",
   ttlMs: "ttl_ms",
@@ -270,6 +274,8 @@ const governedOf = (operation: string, error: CyclesError): { readonly code?: st
         ? { code: "TENANT_NOT_FOUND", status: 400 }
         : tenantsThemselves.has(operation)
         ? { code: "TENANT_NOT_FOUND" }
+        : operation === "getEvent"
+        ? { code: "EVENT_NOT_FOUND" }
         : {}
     case "BudgetNotFound":
       return { code: "BUDGET_NOT_FOUND" }

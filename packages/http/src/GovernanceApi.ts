@@ -22,9 +22,13 @@
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"
+import { ActionKindsGroup } from "./governance/ActionKinds.ts"
 import { ApiKeysGroup } from "./governance/ApiKeys.ts"
+import { AuditGroup } from "./governance/Audit.ts"
 import { AuthGroup } from "./governance/Auth.ts"
 import { BalancesGroup, BudgetsGroup } from "./governance/Budgets.ts"
+import { EventsGroup, TenantEventsGroup } from "./governance/Events.ts"
+import { OverviewGroup } from "./governance/Overview.ts"
 import { PoliciesGroup } from "./governance/Policies.ts"
 import { TenantsGroup } from "./governance/Tenants.ts"
 import { asSpecified } from "./internal/contract.ts"
@@ -37,6 +41,11 @@ import { asSpecified } from "./internal/contract.ts"
  */
 export class GovernanceApi extends HttpApi.make("cycles-governance").add(
   TenantsGroup,
+  EventsGroup,
+  TenantEventsGroup,
+  AuditGroup,
+  OverviewGroup,
+  ActionKindsGroup,
   ApiKeysGroup,
   BudgetsGroup,
   PoliciesGroup,

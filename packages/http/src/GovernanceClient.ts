@@ -38,9 +38,13 @@ import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Errors from "./Errors.ts"
+import * as ActionKinds from "./governance/ActionKinds.ts"
 import * as ApiKeys from "./governance/ApiKeys.ts"
+import * as Audit from "./governance/Audit.ts"
 import * as Auth from "./governance/Auth.ts"
 import * as Budgets from "./governance/Budgets.ts"
+import * as Events from "./governance/Events.ts"
+import * as Overview from "./governance/Overview.ts"
 import * as Policies from "./governance/Policies.ts"
 import * as Tenants from "./governance/Tenants.ts"
 import { call, type Client, connect, encoder, type Endpoint, type Outgoing, stringify } from "./internal/exchange.ts"
@@ -92,6 +96,26 @@ export interface Operations {
     tenantId: string,
     request: Tenants.TenantUpdateRequest
   ) => Effect.Effect<Tenants.Tenant, CyclesError>
+  /** A page of the events of all tenants, the newest first. */
+  readonly listEvents: (query?: Events.EventsParameters) => Effect.Effect<Events.EventListResponse, CyclesError>
+  /** One event. */
+  readonly getEvent: (eventId: string) => Effect.Effect<Events.Event, CyclesError>
+  /** A page of the events of the key's own tenant, the newest first. */
+  readonly listTenantEvents: (
+    query?: Events.TenantEventsParameters
+  ) => Effect.Effect<Events.EventListResponse, CyclesError>
+  /** A page of the audit, the newest acts first. */
+  readonly listAuditLogs: (
+    query?: Audit.AuditLogsParameters
+  ) => Effect.Effect<Audit.AuditLogListResponse, CyclesError>
+  /** How all tenants stand. */
+  readonly getAdminOverview: Effect.Effect<Overview.AdminOverviewResponse, CyclesError>
+  /** A page of the registry of action kinds. */
+  readonly listActionKinds: (
+    query?: ActionKinds.ActionKindsParameters
+  ) => Effect.Effect<ActionKinds.ActionKindRegistry, CyclesError>
+  /** One kind of action, by its exact name. */
+  readonly getActionKind: (kind: string) => Effect.Effect<ActionKinds.ActionKind, CyclesError>
 
   /** Makes a key; its secret is shown this once. */
   readonly createApiKey: (
@@ -358,6 +382,31 @@ const introspectAuth = asking("introspectAuth", Auth.routes.introspectAuth, Noth
   reply: Auth.AuthIntrospectResponse
 })
 
+const listEvents = asking("listEvents", Events.routes.listEvents, Events.EventsParameters, {
+  reply: Events.EventListResponse
+})
+const getEvent = asking("getEvent", Events.routes.getEvent, Nothing, { reply: Events.Event })
+const listTenantEvents = asking("listTenantEvents", Events.routes.listTenantEvents, Events.TenantEventsParameters, {
+  reply: Events.EventListResponse
+})
+const listAuditLogs = asking("listAuditLogs", Audit.routes.listAuditLogs, Audit.AuditLogsParameters, {
+  reply: Audit.AuditLogListResponse
+})
+const getAdminOverview = asking("getAdminOverview", Overview.routes.getAdminOverview, Nothing, {
+  reply: Overview.AdminOverviewResponse
+})
+const listActionKinds = asking(
+  "listActionKinds",
+  ActionKinds.routes.listActionKinds,
+  ActionKinds.ActionKindsParameters,
+  {
+    reply: ActionKinds.ActionKindRegistry
+  }
+)
+const getActionKind = asking("getActionKind", ActionKinds.routes.getActionKind, Nothing, {
+  reply: ActionKinds.ActionKind
+})
+
 const operations = (client: Client): Operations => ({
   createTenant: (request) => createTenant(client)(request),
   listTenants: (query = {}) => listTenants(client)(query),
@@ -380,5 +429,12 @@ const operations = (client: Client): Operations => ({
   createPolicy: (request) => createPolicy(client)(request),
   listPolicies: (query = {}) => listPolicies(client)(query),
   updatePolicy: (id, request) => updatePolicy(client)(request, { id }),
-  introspectAuth: introspectAuth(client)({})
+  introspectAuth: introspectAuth(client)({}),
+  listEvents: (query = {}) => listEvents(client)(query),
+  getEvent: (id) => getEvent(client)({}, id),
+  listTenantEvents: (query = {}) => listTenantEvents(client)(query),
+  listAuditLogs: (query = {}) => listAuditLogs(client)(query),
+  getAdminOverview: getAdminOverview(client)({}),
+  listActionKinds: (query = {}) => listActionKinds(client)(query),
+  getActionKind: (kind) => getActionKind(client)({}, kind)
 })

@@ -80,9 +80,13 @@ import type { Governor } from "./governance/Access.ts"
 import { AdminKey, Caller, EitherKey, TenantKey } from "./governance/Access.ts"
 import { GovernanceApi, GovernanceBalancesApi } from "./GovernanceApi.ts"
 import { badParameters, correlation, MAX_REQUEST_BYTES, refuse } from "./internal/answering.ts"
+import { actionKinds } from "./internal/governing/actionKinds.ts"
 import { apiKeys } from "./internal/governing/apiKeys.ts"
+import { audit } from "./internal/governing/audit.ts"
 import { auth } from "./internal/governing/auth.ts"
 import { balances, budgets } from "./internal/governing/budgets.ts"
+import { events, tenantEvents } from "./internal/governing/events.ts"
+import { overview } from "./internal/governing/overview.ts"
 import { policies } from "./internal/governing/policies.ts"
 import { tenants } from "./internal/governing/tenants.ts"
 
@@ -120,7 +124,8 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
   const limits = { maxRequestBytes: options.maxRequestBytes ?? MAX_REQUEST_BYTES }
   return HttpApiBuilder.layer(GovernanceApi, { openapiPath: options.openapiPath }).pipe(
     Layer.provide([tenants(limits), apiKeys(limits), budgets(limits), policies(limits), auth]),
-    Layer.provide([access(options), badParameters]),
+    Layer.provide([events, tenantEvents, audit, overview, actionKinds]),
+    Layer.provide([access(options), tenantAccess(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
@@ -183,7 +188,12 @@ const tenantAccess = (options: Pick<Options, "authenticate">): Layer.Layer<Tenan
     })
   )
 
-const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
+/**
+ * Who asks, for the routes of other contracts that let the same ones in.
+ *
+ * @internal
+ */
+export const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
   Layer.unwrap(Effect.map(Governance, (governance) => {
     const operator = operatorOf(governance, options)
     const principal = principalOf(governance, options)

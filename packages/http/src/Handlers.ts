@@ -51,6 +51,7 @@ import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
 import { EventReply, EventRequest } from "effect-cycles/protocol/Event"
 import { ExtendReply, ExtendRequest } from "effect-cycles/protocol/Extend"
+import type { ReservationId } from "effect-cycles/protocol/Ids"
 import { ReservationRecord, ReservationsPage } from "effect-cycles/protocol/ReservationRecord"
 import { ReserveReply, ReserveRequest } from "effect-cycles/protocol/Reserve"
 import { CommitReply, CommitRequest, ReleaseReply, ReleaseRequest } from "effect-cycles/protocol/Settle"
@@ -59,7 +60,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Headers from "effect/http/Headers"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -74,7 +75,7 @@ import {
   MAX_REQUEST_BYTES,
   refuse
 } from "./internal/answering.ts"
-import type { EvidenceEnvelope, EvidenceJwks, Principal } from "./RuntimeApi.ts"
+import type { EvidenceEnvelope, EvidenceJwks, OperatorReservations, Principal } from "./RuntimeApi.ts"
 import * as Api from "./RuntimeApi.ts"
 
 /**
@@ -82,6 +83,8 @@ import * as Api from "./RuntimeApi.ts"
  *
  * - `authenticate`: whose key it is, and the authority that acts for them. Fails with `Unauthorized` for a key it does not know,
  *   or no longer accepts; a request without a key does not come this far
+ * - `authenticateAdmin`: what the holder of the admin key may do with reservations of any tenant: `Governance.asOperator`. Compares in
+ *   constant time, and fails with `Unauthorized` for any other key; no admin key is good when not given
  * - `maxRequestBytes`: how long a body may be; 1 MiB when not given
  * - `evidence`: the signed record of that id, if there is one; none are served when not given
  * - `evidenceKeys`: the keys that evidence is signed with; none are published when not given
@@ -92,6 +95,9 @@ import * as Api from "./RuntimeApi.ts"
  */
 export interface Options {
   readonly authenticate: (apiKey: Redacted.Redacted) => Effect.Effect<Principal, Trouble>
+  readonly authenticateAdmin?:
+    | ((adminKey: Redacted.Redacted) => Effect.Effect<OperatorReservations, Trouble>)
+    | undefined
   readonly maxRequestBytes?: number | undefined
   readonly evidence?: ((id: string) => Effect.Effect<Option.Option<EvidenceEnvelope>, Trouble>) | undefined
   readonly evidenceKeys?: Effect.Effect<EvidenceJwks, Trouble> | undefined
@@ -99,12 +105,18 @@ export interface Options {
 }
 
 /**
- * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL.
+ * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL. And
+ * a path is the specification's to the letter, so that whoever filters paths on the way sees what is meant.
  *
  * @category configuration
  * @since 0.1.0
  */
-export const routerConfig = { maxParamLength: 12 * 128 }
+export const routerConfig = {
+  maxParamLength: 12 * 128,
+  caseSensitive: true,
+  ignoreDuplicateSlashes: false,
+  ignoreTrailingSlash: false
+}
 
 /**
  * The routes of the runtime plane, on the router around them. Give that router {@link routerConfig}.
@@ -118,7 +130,7 @@ export const routerConfig = { maxParamLength: 12 * 128 }
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   HttpApiBuilder.layer(Api.RuntimeApi, { openapiPath: options.openapiPath }).pipe(
     Layer.provide([runtime(options), evidence(options)]),
-    Layer.provide([authorization(options), badParameters]),
+    Layer.provide([authorization(options), either(options), badParameters]),
     Layer.merge(correlation),
     Layer.provide(HttpServer.layerServices)
   )
@@ -204,6 +216,19 @@ const answers = {
 // handlers
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** In the specification's own words. */
+const TENANT_REQUIRED = "tenant query parameter is required when using admin key authentication"
+
+/** What an operator is answered about a reservation is named for the tenant that has it. */
+const ofOwner = (id: ReservationId) => (response: HttpServerResponse.HttpServerResponse) =>
+  Effect.flatMap(Api.EitherCaller, (asker) =>
+    asker._tag === "tenant" || response.status !== 200
+      ? Effect.succeed(response)
+      : Effect.match(asker.reservations.ownerOfReservation(id), {
+        onFailure: () => response,
+        onSuccess: (tenant) => named(tenant)(response)
+      }))
+
 const runtime = (options: Options) => {
   const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
   const authority = Effect.map(Api.Caller, ({ authority }) => authority)
@@ -224,11 +249,17 @@ const runtime = (options: Options) => {
           const request = yield* bodies.commit(incoming, maxBytes)
           return yield* (yield* authority).commit(incoming.params.reservation_id, request)
         })))
-      .handleRaw("releaseReservation", (incoming) =>
-        answers.release(Effect.gen(function*() {
+      .handleRaw("releaseReservation", (incoming) => {
+        const id = incoming.params.reservation_id
+        const answer = answers.release(Effect.gen(function*() {
           const request = yield* bodies.release(incoming, maxBytes)
-          return yield* (yield* authority).release(incoming.params.reservation_id, request)
-        })))
+          const asker = yield* Api.EitherCaller
+          return yield* asker._tag === "tenant"
+            ? asker.authority.release(id, request)
+            : asker.reservations.releaseReservation(id, request)
+        }))
+        return Effect.flatMap(answer, ofOwner(id))
+      })
       .handleRaw("extendReservation", (incoming) =>
         answers.extend(Effect.gen(function*() {
           const request = yield* bodies.extend(incoming, maxBytes)
@@ -241,12 +272,31 @@ const runtime = (options: Options) => {
         })))
       .handleRaw("getBalances", ({ query }) =>
         answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
-      .handleRaw("getReservation", ({ params }) =>
-        answers.reservation(Effect.flatMap(authority, (authority) =>
-          authority.reservation(params.reservation_id))))
+      .handleRaw("getReservation", ({ params: { reservation_id: id } }) =>
+        Effect.flatMap(
+          answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>
+            (asker._tag === "tenant" ? asker.authority : asker.reservations).reservation(id))),
+          ofOwner(id)
+        ))
       .handleRaw("listReservations", ({ query }) =>
-        answers.reservations(Effect.flatMap(authority, (authority) =>
-          authority.reservations(query)))))
+        Effect.map(
+          answers.reservations(
+            Effect.flatMap(Api.EitherCaller, (asker): Effect.Effect<ReservationsPage, Trouble | Malformed> => {
+              if (asker._tag === "tenant") {
+                return asker.authority.reservations(query)
+              }
+              const { tenant, ...rest } = query
+              return tenant === undefined
+                ? Effect.fail(new Malformed({ field: "tenant", reason: TENANT_REQUIRED }))
+                : asker.reservations.reservations(tenant, rest)
+            })
+          ),
+          // A tenant's own answers are named for it; an operator's for the tenant it asked about.
+          query.tenant === undefined
+            ? (response) =>
+              response
+            : named(query.tenant)
+        )))
 }
 
 const evidence = (options: Options) => {
@@ -279,26 +329,53 @@ const evidence = (options: Options) => {
 
 const isHeaderValue = /^[\x21-\x7e]+$/
 
+const named = (tenant: string) => (response: HttpServerResponse.HttpServerResponse) =>
+  isHeaderValue.test(tenant) ? HttpServerResponse.setHeader(response, "x-cycles-tenant", tenant) : response
+
+const unauthorized = (reason: string): Effect.Effect<never, Trouble> => Effect.fail(new Unauthorized({ reason }))
+
+const principalOf = (options: Options, key: Redacted.Redacted): Effect.Effect<Principal, Trouble> =>
+  Redacted.value(key) === "" ? unauthorized("The header X-Cycles-API-Key is missing") : options.authenticate(key)
+
 const authorization = (options: Options): Layer.Layer<Api.Authorization> =>
   Layer.succeed(
     Api.Authorization,
     Api.Authorization.of({
       ApiKeyAuth: (handler, { credential }) =>
-        Effect.matchEffect(
-          Redacted.value(credential) === ""
-            ? Effect.fail(new Unauthorized({ reason: "The header X-Cycles-API-Key is missing" }))
-            : options.authenticate(credential),
-          {
-            onFailure: refuse,
-            onSuccess: (principal) =>
-              Effect.map(
-                Effect.provideService(handler, Api.Caller, principal),
-                (response) =>
-                  isHeaderValue.test(principal.tenant)
-                    ? HttpServerResponse.setHeader(response, "x-cycles-tenant", principal.tenant)
-                    : response
-              )
-          }
-        )
+        Effect.matchEffect(principalOf(options, credential), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(Effect.provideService(handler, Api.Caller, principal), named(principal.tenant))
+        })
     })
   )
+
+const either = (options: Options): Layer.Layer<Api.EitherAuthorization> => {
+  const operatorOf = (key: Redacted.Redacted): Effect.Effect<OperatorReservations, Trouble> =>
+    Redacted.value(key) === ""
+      ? unauthorized("The header X-Admin-API-Key is empty")
+      : options.authenticateAdmin?.(key) ?? unauthorized("No admin key is taken here")
+  const as = <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+      const adminKey = headers["x-admin-api-key"]
+      return adminKey === undefined
+        ? Effect.matchEffect(principalOf(options, Redacted.make(headers["x-cycles-api-key"] ?? "")), {
+          onFailure: refuse,
+          onSuccess: (principal) =>
+            Effect.map(
+              Effect.provideService(handler, Api.EitherCaller, { _tag: "tenant", ...principal }),
+              named(principal.tenant)
+            )
+        })
+        : Effect.matchEffect(operatorOf(Redacted.make(adminKey)), {
+          onFailure: refuse,
+          onSuccess: (reservations) =>
+            Effect.provideService(handler, Api.EitherCaller, { _tag: "operator", reservations })
+        })
+    })
+  // Either scheme sees the whole request, and the first one decides.
+  return Layer.succeed(
+    Api.EitherAuthorization,
+    Api.EitherAuthorization.of({ ApiKeyAuth: (handler) => as(handler), AdminKeyAuth: (handler) => as(handler) })
+  )
+}

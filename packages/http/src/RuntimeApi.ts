@@ -19,6 +19,7 @@
  *
  * @since 0.1.0
  */
+import type { Governing } from "effect-cycles/ledger/Governance"
 import { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
 import { ActionDenied, ErrorCode } from "effect-cycles/protocol/CyclesError"
@@ -186,6 +187,55 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
 ) {}
 
 /**
+ * What an operator may do with reservations of any tenant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OperatorReservations
+  extends Pick<Governing, "reservations" | "reservation" | "releaseReservation" | "ownerOfReservation">
+{}
+
+/**
+ * Whose request it is where an operator may ask as well.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Asker =
+  | Principal & { readonly _tag: "tenant" }
+  | { readonly _tag: "operator"; readonly reservations: OperatorReservations }
+
+/**
+ * The {@link Asker} of the request at hand, in handlers behind {@link EitherAuthorization}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class EitherCaller extends Context.Service<EitherCaller, Asker>()(
+  "@effect-cycles/http/RuntimeApi/EitherCaller"
+) {}
+
+/**
+ * For reservations to be listed, read and released: a tenant's API key in the header `X-Cycles-API-Key`, or the operator's in
+ * `X-Admin-API-Key`, which counts where both are sent.
+ *
+ * Specification: section AUTH & TENANCY, `AdminKeyAuth`.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export class EitherAuthorization extends HttpApiMiddleware.Service<EitherAuthorization, { provides: EitherCaller }>()(
+  "@effect-cycles/http/RuntimeApi/EitherAuthorization",
+  {
+    security: {
+      ApiKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Cycles-API-Key" }),
+      AdminKeyAuth: HttpApiSecurity.apiKey({ in: "header", key: "X-Admin-API-Key" })
+    }
+  }
+) {}
+
+/**
  * Answers parameters that do not fit the contract as the protocol wants it.
  *
  * @category middleware
@@ -241,7 +291,7 @@ const errors = errorsOf(named(Failure, "ErrorResponse"))
 const headers = Schema.Struct({ "x-idempotency-key": Schema.optionalKey(IdempotencyKey) })
 
 /**
- * The nine operations that need a key.
+ * The nine operations that need a key; three of them may be an operator's.
  *
  * @category contract
  * @since 0.1.0
@@ -259,28 +309,11 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
     success: named(ReserveReply, "ReservationCreateResponse"),
     error: errors(400, 401, 403, 404, 409, 429, 500, 503)
   }),
-  HttpApiEndpoint.get("listReservations", routes.listReservations.path, {
-    query: ReservationsParameters,
-    success: named(ReservationsPage, "ReservationListResponse"),
-    error: errors(400, 401, 403, 429, 500, 503)
-  }).annotate(OpenApi.Transform, withParameters),
-  HttpApiEndpoint.get("getReservation", routes.getReservation.path, {
-    params: id,
-    success: named(ReservationRecord, "ReservationDetail"),
-    error: errors(400, 401, 403, 404, 410, 429, 500, 503)
-  }),
   HttpApiEndpoint.post("commitReservation", routes.commitReservation.path, {
     params: id,
     headers,
     payload: named(CommitRequest, "CommitRequest"),
     success: named(CommitReply, "CommitResponse"),
-    error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
-  }),
-  HttpApiEndpoint.post("releaseReservation", routes.releaseReservation.path, {
-    params: id,
-    headers,
-    payload: named(ReleaseRequest, "ReleaseRequest"),
-    success: named(ReleaseReply, "ReleaseResponse"),
     error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
   }),
   HttpApiEndpoint.post("extendReservation", routes.extendReservation.path, {
@@ -301,7 +334,25 @@ export class RuntimeGroup extends HttpApiGroup.make("runtime", { topLevel: true 
     success: named(EventReply, "EventCreateResponse").pipe(HttpApiSchema.status(201)),
     error: errors(400, 401, 403, 404, 409, 429, 500, 503)
   })
-).middleware(BadParameters).middleware(Authorization) {}
+).middleware(BadParameters).middleware(Authorization).add(
+  HttpApiEndpoint.get("listReservations", routes.listReservations.path, {
+    query: ReservationsParameters,
+    success: named(ReservationsPage, "ReservationListResponse"),
+    error: errors(400, 401, 403, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParameters).middleware(BadParameters).middleware(EitherAuthorization),
+  HttpApiEndpoint.get("getReservation", routes.getReservation.path, {
+    params: id,
+    success: named(ReservationRecord, "ReservationDetail"),
+    error: errors(400, 401, 403, 404, 410, 429, 500, 503)
+  }).middleware(BadParameters).middleware(EitherAuthorization),
+  HttpApiEndpoint.post("releaseReservation", routes.releaseReservation.path, {
+    params: id,
+    headers,
+    payload: named(ReleaseRequest, "ReleaseRequest"),
+    success: named(ReleaseReply, "ReleaseResponse"),
+    error: errors(400, 401, 403, 404, 409, 410, 429, 500, 503)
+  }).middleware(BadParameters).middleware(EitherAuthorization)
+) {}
 
 /**
  * The two operations anyone may ask for: what was signed, and the keys to check it by.

@@ -5,6 +5,7 @@
  */
 import * as KeyText from "effect-cycles/ledger/KeyText"
 import type { Page } from "effect-cycles/ledger/LedgerStore"
+import type { LogPage } from "effect-cycles/ledger/Logs"
 import type { BalancesQuery } from "effect-cycles/protocol/Balance"
 import type { ReservationsQuery, ReservationStatus } from "effect-cycles/protocol/ReservationRecord"
 import { levels } from "effect-cycles/protocol/Subject"
@@ -207,6 +208,36 @@ export const reservations = (
     sql: `SELECT data FROM (${union.join(" UNION ALL ")}) found ORDER BY at${
       descending ? " DESC" : ""
     }, id LIMIT ${limit}`,
+    params: text.params
+  }
+}
+
+/** A page of a log, read from one index. */
+export const log = <Column extends string>(
+  schema: string,
+  table: "events" | "acts",
+  { after, by, isDown, limit, only }: LogPage<Column>
+): Statement => {
+  const text = new Text()
+  const [beyond, direction] = isDown ? ["<", " DESC"] : [">", ""]
+  const names = by === "tenant" ? ["tenant", "number"] : ["at", "tenant", "number"]
+  const where: Array<string> = []
+  // A partial index has what is not empty; of one value the rest of its order is the order.
+  if (only !== undefined && by !== "time") where.push(`${by} = ${text.key(only)}`, `${by} <> ''`)
+  else if (by !== "tenant" && by !== "time") names.unshift(by)
+  if (after !== undefined) {
+    const at = names.map((name) =>
+      name === "at"
+        ? text.integer(after.atMs)
+        : name === "number"
+        ? text.integer(after.number)
+        : text.key(name === "tenant" ? after.tenant : after.value)
+    )
+    where.push(`(${names.join(", ")}) ${beyond} (${at.join(", ")})`)
+  }
+  return {
+    sql: `SELECT data FROM ${quoted(schema)}.${table}${where.length === 0 ? "" : ` WHERE ${where.join(" AND ")}`}
+      ORDER BY ${names.map((name) => `${name}${direction}`).join(", ")} LIMIT ${limitOf(limit)}`,
     params: text.params
   }
 }

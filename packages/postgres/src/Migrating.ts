@@ -3,12 +3,17 @@
  *
  * @internal
  */
+import * as KeyText from "effect-cycles/ledger/KeyText"
+import * as Logs from "effect-cycles/ledger/Logs"
+import * as RowJson from "effect-cycles/ledger/RowJson"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { integer } from "./Parameters.ts"
 import { fromSqlError, PostgresError } from "./PostgresError.ts"
+import { filling } from "./Rows.ts"
 import type { Row, Session } from "./Session.ts"
 import { COMMIT, rowsOf, statement } from "./Session.ts"
-import { migrations, quoted } from "./Tables.ts"
+import { LOG_COLUMNS, migrations, quoted } from "./Tables.ts"
 
 const failed = (reason: "SchemaNewer" | "Unsuitable", detail: string): PostgresError =>
   new PostgresError({ reason, detail })
@@ -38,6 +43,36 @@ const versionOf = Effect.fnUntraced(
     if (found?.[0] !== true) return 0
     const [[newest] = []] = yield* ask(session, [[`SELECT coalesce(max(version), 0)::float8 FROM ${table}`]])
     return Number(newest?.[0])
+  }
+)
+
+/** Fills the columns of the rows of a log that were written before there were any, some at a time. */
+const fill = Effect.fnUntraced(
+  function*<A extends { readonly tenant: string; readonly number: number; readonly atMs: number }>(
+    session: Session,
+    table: string,
+    codec: RowJson.RowCodec<A>,
+    columns: { readonly [name: string]: (row: A) => string }
+  ): Effect.fn.Return<void, PostgresError> {
+    let [tenant, number] = ["", 0]
+    for (;;) {
+      const [found = []] = yield* ask(session, [[
+        `SELECT data FROM ${table} WHERE (tenant, number) > ($1::text, $2::bigint) ORDER BY tenant, number LIMIT 1000`,
+        KeyText.encode(tenant),
+        integer(number)
+      ]])
+      const rows = yield* Effect.try({
+        try: () => found.map((row) => codec.decode(String(row[0]))),
+        catch: (cause) =>
+          new PostgresError({ reason: "Unreadable", detail: cause instanceof Error ? cause.message : "", cause })
+      })
+      const last = rows[rows.length - 1]
+      if (last === undefined) return
+      const [filled] = yield* session.send([filling(table, rows, columns)])
+      if (filled !== undefined && Result.isFailure(filled)) return yield* Effect.fail(fromSqlError(filled.failure))
+      tenant = last.tenant
+      number = last.number
+    }
   }
 )
 
@@ -87,6 +122,10 @@ export const migrate = Effect.fnUntraced(function*(
         ...steps[next]!.map((sql) => [sql] as const),
         [`INSERT INTO ${s}.migrations (version) VALUES ($1::integer)`, next + 1]
       ])
+      if (next + 1 === LOG_COLUMNS) {
+        yield* fill(session, `${s}.events`, RowJson.event, Logs.eventColumns)
+        yield* fill(session, `${s}.acts`, RowJson.act, Logs.actColumns)
+      }
     }
   }
   const [committed] = yield* session.send([statement(COMMIT)])

@@ -6,6 +6,7 @@
  *
  * @internal
  */
+import * as Logs from "effect-cycles/ledger/Logs"
 
 /** A name as PostgreSQL takes it for one, whatever is in it. */
 export const quoted = (name: string): string => `"${name.replaceAll("\"", "\"\"")}"`
@@ -100,8 +101,46 @@ export const migrations = (schema: string): ReadonlyArray<ReadonlyArray<string>>
       PRIMARY KEY (tenant, kind, id)
     )`,
     `CREATE INDEX documents_id ON ${s}.documents (kind, id)`
+  ], [
+    ...logColumns(s, "events", ["type", "scope", "trace", "correlation"]),
+    ...logColumns(s, "acts", ["operation", "resource_type", "resource_id", "key_id", "status", "trace", "request"])
+  ], [
+    `CREATE INDEX events_time ON ${s}.events (at, tenant, number)`,
+    `CREATE INDEX acts_time ON ${s}.acts (at, tenant, number)`,
+    ...logIndexes(s, "events", ["type", "scope"], ["trace", "correlation"]),
+    ...logIndexes(
+      s,
+      "acts",
+      ["operation", "resource_type", "resource_id", "key_id", "status"],
+      ["trace", "request"]
+    )
+  ], [
+    // By kind first it was as good as the primary key to find a tenant's documents in order, and went through those of all tenants.
+    `DROP INDEX ${s}.documents_id`,
+    `CREATE INDEX documents_id ON ${s}.documents (id)`
   ]]
 }
+
+/** The version whose columns have to be filled before there is an index on them. */
+export const LOG_COLUMNS = 2
+
+/** What the rows of a log are found by; they are called what the core calls them. */
+const logColumns = (s: string, table: string, names: ReadonlyArray<string>): ReadonlyArray<string> => [
+  `ALTER TABLE ${s}.${table} ADD COLUMN at bigint NOT NULL DEFAULT 0`,
+  ...names.map((name) => `ALTER TABLE ${s}.${table} ADD COLUMN ${name} text COLLATE "C" NOT NULL DEFAULT ''`)
+]
+
+const logIndexes = (
+  s: string,
+  table: string,
+  sorted: ReadonlyArray<string>,
+  looked: ReadonlyArray<string>
+): ReadonlyArray<string> => [
+  ...sorted.map((name) => `CREATE INDEX ${table}_${name} ON ${s}.${table} (${name}, at, tenant, number)`),
+  ...looked.map((name) =>
+    `CREATE INDEX ${table}_${name} ON ${s}.${table} (${name}, at, tenant, number) WHERE ${name} <> ''`
+  )
+]
 
 /** The statements of a store, in one schema. */
 export interface Statements {
@@ -145,18 +184,26 @@ export interface Statements {
   readonly tenantsAbove: string
   readonly undelivered: string
   readonly find: string
+  readonly ownerOf: string
+  readonly allBudgets: string
+  readonly allDocuments: string
   readonly pruneEnded: string
   readonly pruneRecords: string
   readonly pruneCounters: string
 }
 
 /** Milliseconds of the database's clock, as it is now and not when the transaction began. */
-export const TIME = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8"
+const NOW = "floor(extract(epoch FROM clock_timestamp()) * 1000)::float8"
+
+export const TIME = `SELECT ${NOW}`
 
 export const statements = (schema: string): Statements => {
   const s = quoted(schema)
-  const add = (table: string): string =>
-    `INSERT INTO ${s}.${table} (tenant, number, data) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])`
+  const add = (table: string, columns: ReadonlyArray<string>): string =>
+    `INSERT INTO ${s}.${table} (${["tenant", "number", "data", ...columns].join(", ")})
+      SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]${columns.length === 0 ? "" : ", $4::bigint[]"}${
+      columns.slice(1).map((_, i) => `, $${i + 5}::text[]`).join("")
+    })`
   const addRecords = `INSERT INTO ${s}.records (id, settles, keep_until, data)
       SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])`
   const drop = (table: string): string =>
@@ -165,14 +212,18 @@ export const statements = (schema: string): Statements => {
   const above = (table: string): string =>
     `SELECT data FROM ${s}.${table} WHERE tenant = $1::text AND number > $2::bigint ORDER BY number LIMIT $3::bigint`
   return {
-    lock: `SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE`,
+    // The time is read of the rows that were found and locked: a transaction waits before it looks at the clock.
+    lock: `SELECT data, ${NOW} FROM (
+        SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE
+      ) locked`,
     addTenants: `INSERT INTO ${s}.tenants (tenant, undelivered, data)
       SELECT x.tenant, false, x.data FROM unnest($1::text[], $2::text[]) x(tenant, data) ORDER BY x.tenant COLLATE "C"
       ON CONFLICT (tenant) DO NOTHING`,
     tenants: `SELECT data FROM ${s}.tenants WHERE tenant = ANY($1::text[])`,
     due: `SELECT data FROM ${s}.open_reservations
       WHERE tenant = ANY($1::text[]) AND deadline < $2::bigint ORDER BY deadline, id`,
-    policies: `SELECT data FROM ${s}.documents WHERE tenant = ANY($1::text[]) AND kind = 'policy' ORDER BY id`,
+    // In the order of the index that knows the tenants: in that of another, the policies of all of them would be read.
+    policies: `SELECT data FROM ${s}.documents WHERE tenant = ANY($1::text[]) AND kind = 'policy' ORDER BY tenant, id`,
     budgetsOfTenant: `SELECT data FROM ${s}.budgets WHERE tenant = $1::text ORDER BY scope, unit`,
     openOfTenant: `SELECT data FROM ${s}.open_reservations WHERE tenant = $1::text ORDER BY deadline, id`,
     apiKeysOfTenant: `SELECT data FROM ${s}.documents WHERE tenant = $1::text AND kind = 'api_key' ORDER BY id`,
@@ -218,9 +269,9 @@ export const statements = (schema: string): Statements => {
     dropEntries: drop("entries"),
     dropEvents: drop("events"),
     dropActs: drop("acts"),
-    addEntries: add("entries"),
-    addEvents: add("events"),
-    addActs: add("acts"),
+    addEntries: add("entries", []),
+    addEvents: add("events", ["at", ...Object.keys(Logs.eventColumns)]),
+    addActs: add("acts", ["at", ...Object.keys(Logs.actColumns)]),
     entriesAbove: above("entries"),
     eventsAbove: above("events"),
     actsAbove: above("acts"),
@@ -240,6 +291,13 @@ export const statements = (schema: string): Statements => {
       ) LIMIT $2::bigint`,
     tenantsAbove: `SELECT data FROM ${s}.tenants WHERE tenant > $1::text ORDER BY tenant LIMIT $2::bigint`,
     undelivered: `SELECT tenant FROM ${s}.tenants WHERE undelivered LIMIT $1::bigint`,
+    ownerOf: `SELECT tenant FROM ${s}.open_reservations WHERE id = $1::text
+      UNION ALL SELECT tenant FROM ${s}.ended_reservations WHERE id = $1::text LIMIT 1`,
+    allBudgets: `SELECT data FROM ${s}.budgets WHERE (scope, unit) > ($1::text, $2::text)
+      ORDER BY scope, unit LIMIT $3::bigint`,
+    allDocuments: `SELECT data FROM ${s}.documents
+      WHERE kind = $1::text AND id >= $2::text AND (id > $2::text OR tenant > $3::text)
+      ORDER BY id, tenant LIMIT $4::bigint`,
     find: `SELECT data FROM ${s}.documents WHERE kind = $1::text AND id = $2::text LIMIT 1`,
     // Rows another process is dropping at this moment are left to it.
     pruneEnded: `WITH gone AS (DELETE FROM ${s}.ended_reservations WHERE id = ANY(ARRAY(
@@ -248,9 +306,8 @@ export const statements = (schema: string): Statements => {
     // The record of a settlement is kept as long as its reservation.
     pruneRecords: `WITH gone AS (DELETE FROM ${s}.records WHERE id = ANY(ARRAY(
         SELECT r.id FROM ${s}.records r WHERE r.keep_until < $1::bigint
-          AND (r.settles IS NULL OR NOT (
-            EXISTS (SELECT FROM ${s}.open_reservations o WHERE o.id = r.settles) OR
-            EXISTS (SELECT FROM ${s}.ended_reservations e WHERE e.id = r.settles)))
+          AND NOT EXISTS (SELECT FROM ${s}.open_reservations o WHERE o.id = r.settles)
+          AND NOT EXISTS (SELECT FROM ${s}.ended_reservations e WHERE e.id = r.settles)
         ORDER BY r.keep_until LIMIT 1000 FOR UPDATE OF r SKIP LOCKED)) RETURNING 1) SELECT count(*)::float8 FROM gone`,
     pruneCounters: `WITH gone AS (DELETE FROM ${s}.counters c
       USING (SELECT tenant, id FROM ${s}.counters WHERE keep_until < $1::bigint ORDER BY keep_until LIMIT 1000

@@ -262,6 +262,8 @@ withServer("trouble with PostgreSQL", ({ fresh, server, sql }) => {
           atMs: tx.now,
           type: "budget.created",
           actor: "ops",
+          actorType: undefined,
+          keyId: undefined,
           scope: undefined,
           unit: undefined,
           reservationId: undefined,

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import type { Connection, Row, Value } from "./Connection.ts"
 import * as Lists from "./Lists.ts"
+import * as LogLists from "./LogLists.ts"
 import type { Numbers } from "./Rows.ts"
 import { Rows } from "./Rows.ts"
 import * as SqliteError from "./SqliteError.ts"
@@ -89,8 +90,8 @@ export const make = (connection: Connection, filename: string): Operations => {
       (tenant: string, after: number, limit: number): Effect.Effect<ReadonlyArray<A>, StoreError> =>
         ofTenant(tenant, (t) =>
           query(`SELECT body FROM ${table} WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?`, [
-            Rows.base(t) + BigInt(after),
-            Rows.base(t + 1),
+            LogLists.base(t) + BigInt(after),
+            LogLists.base(t + 1),
             limit
           ]).map((row) => decode(String(row[0]))))
     return {
@@ -135,6 +136,14 @@ export const make = (connection: Connection, filename: string): Operations => {
     }
   }
 
+  /** The number of a tenant that has one; not remembered, since this is no transaction. */
+  const numberOf = (tenant: string): number | undefined => {
+    const known = numbers.get(tenant)
+    if (known !== undefined) return known
+    const row = query("SELECT t FROM tenants WHERE name = ?", [KeyText.encode(tenant)])[0]
+    return row === undefined ? undefined : Number(row[0])
+  }
+
   const names = (sql: string, values: ReadonlyArray<Value>): ReadonlyArray<string> =>
     query(sql, values).map((row) => KeyText.decode(String(row[0])))
 
@@ -161,7 +170,7 @@ export const make = (connection: Connection, filename: string): Operations => {
             attempt(() => {
               if (numbers.size > REMEMBERED_TENANTS) numbers.clear()
               let now = clock
-              for (const tenant of tenants) now = Math.max(now, rows.tenant(tenant).lastTimeMs)
+              for (const row of rows.tenantRows(tenants)) now = Math.max(now, row.lastTimeMs)
               return now
             }),
             (now) => body(txOf(rows, now))
@@ -189,6 +198,36 @@ export const make = (connection: Connection, filename: string): Operations => {
         const row = query("SELECT body FROM documents WHERE kind = ? AND id = ? LIMIT 1", [kind, KeyText.encode(id)])[0]
         return row === undefined ? undefined : RowJson.document.decode(String(row[0]))
       }),
+    ownerOf: (id) =>
+      read(() =>
+        names("SELECT n.name FROM reservations r JOIN tenants n ON n.t = r.t WHERE r.id = ?", [KeyText.encode(id)])[0]
+      ),
+    eventLog: (page) => read(() => LogLists.pageOf(connection, LogLists.eventTable, page, numberOf)),
+    actLog: (page) => read(() => LogLists.pageOf(connection, LogLists.actTable, page, numberOf)),
+    allBudgets: ({ after, limit }) =>
+      read(() =>
+        query(
+          `SELECT body FROM budgets${
+            after === undefined ? "" : " WHERE (scope, unit) > (?, ?)"
+          } ORDER BY scope, unit LIMIT ?`,
+          [...(after === undefined ? [] : [KeyText.encode(after[0]), after[1]]), limit]
+        ).map((row) => RowJson.budget.decode(String(row[0])))
+      ),
+    allDocuments: (kind, { after, limit }) =>
+      read(() =>
+        query(
+          `SELECT body FROM documents INDEXED BY documents_id WHERE kind = ?${
+            after === undefined ? "" : " AND id >= ? AND (id > ? OR t > ?)"
+          } ORDER BY id, t LIMIT ?`,
+          [
+            kind,
+            ...(after === undefined
+              ? []
+              : [KeyText.encode(after[0]), KeyText.encode(after[0]), numberOf(after[1]) ?? 0]),
+            limit
+          ]
+        ).map((row) => RowJson.document.decode(String(row[0])))
+      ),
     prune: Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       const counters = yield* drop(

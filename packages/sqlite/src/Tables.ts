@@ -3,11 +3,14 @@
  *
  * A row is kept whole, as text, in `body`; the columns beside it are what it is searched by. Names and ids of whatever text are kept
  * as `KeyText`. Tenants have a number of their own, which keeps indexes small; entries, events and acts are kept under one number
- * made of the tenant's and theirs, so that a tenant's stand together and in order.
+ * made of the tenant's and theirs, so that a tenant's stand together and in order. The indexes of events and acts are for the lists of
+ * all tenants.
  *
  * @internal
  */
 import type Database from "libsql"
+import type { LogTable } from "./LogLists.ts"
+import { actTable, columnsOf, eventTable, valuesOf } from "./LogLists.ts"
 
 /** Marks a file as a ledger's: "cycl". */
 const APPLICATION_ID = 0x6379636c
@@ -89,8 +92,63 @@ const migrations: ReadonlyArray<string> = [
     UNIQUE (t, kind, id)
   ) STRICT;
   CREATE INDEX documents_id ON documents (kind, id);
+  `,
+  `
+  ALTER TABLE events ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE events ADD COLUMN type TEXT NOT NULL DEFAULT '';
+  ALTER TABLE events ADD COLUMN scope TEXT NOT NULL DEFAULT '';
+  ALTER TABLE events ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+  ALTER TABLE events ADD COLUMN correlation TEXT NOT NULL DEFAULT '';
+
+  ALTER TABLE acts ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE acts ADD COLUMN operation TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN resource_type TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN resource_id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN status TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+  ALTER TABLE acts ADD COLUMN request TEXT NOT NULL DEFAULT '';
   `
 ]
+
+/** The indexes of the logs. They are made once the columns of the rows there are have been filled. */
+const LOG_INDEXES = `
+  CREATE INDEX events_time ON events (at);
+  CREATE INDEX events_type ON events (type, at);
+  CREATE INDEX events_scope ON events (scope, at);
+  CREATE INDEX events_trace ON events (trace, at) WHERE trace <> '';
+  CREATE INDEX events_correlation ON events (correlation, at) WHERE correlation <> '';
+
+  CREATE INDEX acts_time ON acts (at);
+  CREATE INDEX acts_operation ON acts (operation, at);
+  CREATE INDEX acts_resource_type ON acts (resource_type, at);
+  CREATE INDEX acts_resource_id ON acts (resource_id, at);
+  CREATE INDEX acts_key_id ON acts (key_id, at);
+  CREATE INDEX acts_status ON acts (status, at);
+  CREATE INDEX acts_trace ON acts (trace, at) WHERE trace <> '';
+  CREATE INDEX acts_request ON acts (request, at) WHERE request <> '';
+`
+
+/** Fills the columns of rows that were written before there were any. */
+const fill = <Row extends { readonly atMs: number }, Column extends string>(
+  db: Database.Database,
+  table: LogTable<Row, Column>
+): void => {
+  // Keys may be beyond 2^53, where a number is not one of them.
+  const next = db.prepare(`SELECT CAST(seq AS TEXT), body FROM ${table.name} WHERE seq > ? ORDER BY seq LIMIT 1000`)
+    .raw()
+  const set = ["at", ...columnsOf(table)].map((name) => `${name} = ?`).join(", ")
+  const update = db.prepare(`UPDATE ${table.name} SET ${set} WHERE seq = ?`)
+  for (let after = -1n;;) {
+    const rows = next.all(after)
+    for (const row of rows) {
+      if (!Array.isArray(row)) continue
+      after = BigInt(String(row[0]))
+      update.run(...valuesOf(table, table.codec.decode(String(row[1]))), after)
+    }
+    if (rows.length < 1_000) return
+  }
+}
 
 /** The version of a file's tables that this code reads and writes. */
 export const VERSION = migrations.length
@@ -111,6 +169,12 @@ export const inspect = (db: Database.Database): "empty" | "old" | "current" | "n
 
 /** Brings a file's tables to this version, within a transaction of the caller's. */
 export const migrate = (db: Database.Database): void => {
-  for (const migration of migrations.slice(numberOf(db, "PRAGMA user_version"))) db.exec(migration)
+  const before = numberOf(db, "PRAGMA user_version")
+  for (const migration of migrations.slice(before)) db.exec(migration)
+  if (before < 2) {
+    fill(db, eventTable)
+    fill(db, actTable)
+    db.exec(LOG_INDEXES)
+  }
   db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
 }

@@ -19,11 +19,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { CyclesError } from "effect-cycles"
 import { Action, Amount, Governance, Ledger, LedgerStore, Permission, Window } from "effect-cycles"
+import * as EventQuery from "effect-cycles/ledger/EventQuery"
 import { Missing, View } from "effect-cycles/ledger/View"
 import type { BalancesPage } from "effect-cycles/protocol/Balance"
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
-import type { Cursor, ReservationId } from "effect-cycles/protocol/Ids"
-import { IdempotencyKey } from "effect-cycles/protocol/Ids"
+import { Cursor, IdempotencyKey, ReservationId } from "effect-cycles/protocol/Ids"
 import { RequestContext } from "effect-cycles/protocol/RequestContext"
 import type { Subject } from "effect-cycles/protocol/Subject"
 import * as Effect from "effect/Effect"
@@ -1016,7 +1016,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           ["createBudget", undefined],
           ["fundBudget", undefined],
           ["fundBudget", "IDEMPOTENCY_MISMATCH"],
-          ["createBudget", "INVALID_REQUEST"],
+          ["createBudget", "DUPLICATE_RESOURCE"],
           ["createBudget", "INVALID_REQUEST"],
           ["freezeBudget", undefined],
           ["createApiKey", undefined],
@@ -1061,7 +1061,8 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ resourceId: key.id }, [4]],
           [{ actor: "other" }, [3]],
           [{ actor: key.id }, [6, 7]],
-          [{ errorCodes: ["INVALID_REQUEST"] }, [5, 7]],
+          [{ errorCodes: ["INVALID_REQUEST", "DUPLICATE_RESOURCE"] }, [5, 7]],
+          [{ errorCodes: ["INVALID_REQUEST"] }, [7]],
           [{ errorCodes: ["BUDGET_CLOSED"] }, []],
           [{ errorCodes: [] }, []],
           [{ fromMs: 1_000 }, [3, 4, 5, 6, 7]],
@@ -1070,7 +1071,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           [{ traceId: "a".repeat(32) }, [3]],
           [{ traceId: "b".repeat(32) }, []],
           [{ requestId: "r-1" }, [3]],
-          [{ operations: ["createBudget"], actor: "ops", errorCodes: ["INVALID_REQUEST"] }, [5]]
+          [{ operations: ["createBudget"], actor: "ops", errorCodes: ["DUPLICATE_RESOURCE"] }, [5]]
         ]
         const numbers = Effect.map((acts: ReadonlyArray<{ readonly number: number }>) => acts.map((act) => act.number))
         for (const [query, expected] of cases) {
@@ -1135,6 +1136,452 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.deepStrictEqual(acts.map(({ errorCode, operation, resourceId }) => [operation, resourceId, errorCode]), [
           ["createTenant", "no/name", "INVALID_REQUEST"]
         ])
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: the events of all tenants`, () => {
+    const numbered = Effect.map(({ events }: Governance.EventsPage) =>
+      events.map(({ number, tenant, type }) => `${tenant} ${number} ${type}`)
+    )
+
+    /** acme: tenant, budget, denial; beta: tenant, budget; each a second after the one before. */
+    const busy = Effect.gen(function*() {
+      const governance = yield* Governance.Governance
+      const ledger = yield* Ledger.Ledger
+      const operator = governance.asOperator({ actor: "ops" })
+      const traced = (requestId: string, traceId: string) =>
+        Effect.provideService(RequestContext, { requestId, traceId: traceId.repeat(32) })
+      yield* traced("r-1", "a")(operator.createTenant("acme", { name: "Acme" }))
+      yield* TestClock.adjust(1_000)
+      yield* traced("r-2", "a")(operator.createBudget("acme", { scope: acme, allocated: Amount.tokens(5) }))
+      yield* TestClock.adjust(1_000)
+      yield* operator.createTenant("beta", { name: "Beta" })
+      yield* TestClock.adjust(1_000)
+      yield* failure(traced("r-3", "b")(reserve(ledger.as({ tenant: "acme" }), "1")))
+      yield* TestClock.adjust(1_000)
+      yield* operator.createBudget("beta", { scope: "tenant:beta", allocated: Amount.tokens(5) })
+      return { governance, ledger, operator }
+    })
+
+    const all = [
+      "beta 2 budget.created",
+      "acme 3 reservation.denied",
+      "beta 1 tenant.created",
+      "acme 2 budget.created",
+      "acme 1 tenant.created"
+    ]
+    const some = (...numbers: ReadonlyArray<number>) => numbers.map((number) => all[number]!)
+
+    it.effect("are found by everything an operator may ask for, the newest first", () =>
+      Effect.gen(function*() {
+        const { operator } = yield* busy
+        const cases: ReadonlyArray<readonly [Governance.EventQuery, ReadonlyArray<string>]> = [
+          [{}, all],
+          [{ sortDir: "asc" }, all.toReversed()],
+          [{ tenant: "acme" }, some(1, 3, 4)],
+          [{ tenant: "acme", sortDir: "asc" }, some(4, 3, 1)],
+          [{ tenant: "nobody" }, []],
+          [{ type: "budget.created" }, some(0, 3)],
+          [{ type: "budget.created", tenant: "beta" }, some(0)],
+          [{ category: "tenant" }, some(2, 4)],
+          [{ category: "ten" }, []],
+          [{ scope: acme }, some(1, 3)],
+          [{ scope: "tenant:" }, some(0, 1, 3)],
+          [{ traceId: "a".repeat(32) }, some(3, 4)],
+          [{ traceId: "a".repeat(32), sortBy: "scope" }, some(3, 4)],
+          [{ traceId: "a".repeat(32), sortBy: "scope", sortDir: "asc" }, some(4, 3)],
+          [{ requestId: "r-3" }, some(1)],
+          [{ correlationId: "r-3" }, some(1)],
+          [{ correlationId: "r-3", requestId: "r-1" }, []],
+          [{ search: "R-1" }, some(4)],
+          [{ search: "BETA" }, some(0)],
+          [{ fromMs: 2_000 }, some(0, 1, 2)],
+          [{ toMs: 2_000 }, some(2, 3, 4)],
+          [{ fromMs: 1_000, toMs: 2_999 }, some(2, 3)],
+          [{ fromMs: 1_000, toMs: 2_999, sortDir: "asc" }, some(3, 2)],
+          [{ fromMs: 1_000, toMs: 2_999, tenant: "acme" }, some(3)],
+          [{ fromMs: 1_000, toMs: 3_000, tenant: "acme", sortDir: "asc" }, some(3, 1)],
+          [{ fromMs: 5_000, tenant: "acme" }, []],
+          [{ toMs: 999, type: "budget.created" }, []],
+          [{ fromMs: 1_001, type: "budget.created" }, some(0)],
+          [{ fromMs: 1_001, sortBy: "event_type" }, some(2, 1, 0)],
+          [{ sortBy: "event_type" }, some(2, 4, 1, 0, 3)],
+          [{ sortBy: "category", sortDir: "asc" }, some(3, 0, 1, 4, 2)],
+          [{ sortBy: "tenant_id" }, some(0, 2, 1, 3, 4)],
+          [{ sortBy: "tenant_id", sortDir: "asc" }, some(4, 3, 1, 2, 0)],
+          [{ sortBy: "scope" }, some(0, 1, 3, 2, 4)],
+          [{ sortBy: "scope", tenant: "acme" }, some(1, 3, 4)]
+        ]
+        for (const [query, expected] of cases) {
+          assert.deepStrictEqual(yield* numbered(operator.events(query)), expected, Formatter.format(query))
+          const found: Array<string> = []
+          let cursor: Cursor | undefined
+          do {
+            const page = yield* operator.events({ ...query, limit: 1, cursor })
+            assert.isAtMost(page.events.length, 1)
+            assert.strictEqual(page.hasMore, page.nextCursor !== undefined)
+            found.push(...(yield* numbered(Effect.succeed(page))))
+            cursor = page.nextCursor
+          } while (cursor !== undefined)
+          assert.deepStrictEqual(found, expected, `page by page: ${Formatter.format(query)}`)
+        }
+        const { nextCursor } = yield* operator.events({ limit: 1 })
+        for (const query of [{ cursor: nextCursor, type: "budget.created" }, { cursor: Cursor.make("x.y") }]) {
+          assert.deepInclude(yield* Effect.flip(operator.events(query)), { _tag: "InvalidRequest", field: "cursor" })
+        }
+        assert.strictEqual(yield* failure(operator.events({ limit: 0 })), "InvalidRequest")
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("say whose doing they are, and each is read by its id", () =>
+      Effect.gen(function*() {
+        const { governance, ledger, operator } = yield* busy
+        const { key, secret } = yield* operator.createApiKey("acme", { name: "k" })
+        yield* failure(reserve(ledger.as(yield* governance.authenticate(secret)), "2"))
+        const { events } = yield* operator.events({ tenant: "acme" })
+        assert.deepStrictEqual(events.map(({ actorType, keyId, type }) => [type, actorType, keyId]), [
+          ["reservation.denied", "api_key", key.id],
+          ["api_key.created", "admin", undefined],
+          ["reservation.denied", "api_key", undefined],
+          ["budget.created", "admin_on_behalf_of", undefined],
+          ["tenant.created", "admin", undefined]
+        ])
+        for (const event of events) {
+          assert.deepStrictEqual(yield* operator.event(EventQuery.idOf("evt", event)), event)
+        }
+        for (const id of ["evt_acme.99", "evt_nobody.1", "evt_acme", "evt_.1", "log_acme.1", "evt_a/b.1", "", "x"]) {
+          assert.strictEqual(yield* failure(operator.event(id)), "NotFound", id)
+        }
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("are a tenant's own, of what concerns it, where its key may look", () =>
+      Effect.gen(function*() {
+        const { governance, ledger, operator } = yield* busy
+        yield* operator.createBudget("acme", { scope: engPath, allocated: Amount.tokens(5) })
+        yield* failure(reserve(ledger.as({ tenant: "acme" }), "2", { workspace: "ops" }))
+        const keyed = (options: Governance.ApiKeySettings) =>
+          Effect.map(
+            Effect.flatMap(
+              operator.createApiKey("acme", { permissions: ["events:read"], ...options, name: "k" }),
+              ({ secret }) => governance.authenticate(secret)
+            ),
+            governance.as
+          )
+        const own = yield* keyed({})
+        assert.deepStrictEqual(yield* numbered(own.events()), [
+          "acme 5 reservation.denied",
+          "acme 4 budget.created",
+          "acme 3 reservation.denied",
+          "acme 2 budget.created",
+          "acme 1 tenant.created"
+        ])
+        assert.deepStrictEqual(yield* numbered(own.events({ type: "api_key.created" })), [])
+        assert.strictEqual(yield* failure(own.events({ tenant: "beta" })), "Forbidden")
+        assert.strictEqual(yield* failure(own.event("evt_acme.1")), "Forbidden")
+        assert.strictEqual(yield* failure(own.auditLog()), "Forbidden")
+        assert.strictEqual(yield* failure(own.overview), "Forbidden")
+        const narrow = yield* keyed({ scopeFilter: ["workspace:eng"] })
+        // The denial in acme's own name was asked for by eng, the other one by ops.
+        assert.deepStrictEqual(yield* numbered(narrow.events()), ["acme 4 budget.created", "acme 3 reservation.denied"])
+        const blind = yield* keyed({ permissions: ["balances:read"] })
+        assert.strictEqual(yield* failure(blind.events()), "Forbidden")
+        const { key, secret } = yield* operator.createApiKey("acme", { name: "k", permissions: ["events:read"] })
+        const revoked = governance.as(yield* governance.authenticate(secret))
+        yield* operator.revokeApiKey("acme", key.id)
+        assert.strictEqual(yield* failure(revoked.events()), "Unauthorized")
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("are looked through ten thousand at a time", () =>
+      Effect.gen(function*() {
+        const { operator } = yield* busy
+        const own = yield* LedgerStore.LedgerStore
+        const { events: [first] } = yield* operator.events({ limit: 1, tenant: "acme", sortDir: "asc" })
+        if (first === undefined) return assert.fail("there is no event")
+        for (let begin = 4; begin <= 12_003; begin += 4_000) {
+          yield* own.transact(["acme"], (tx) =>
+            Effect.gen(function*() {
+              const view = new View()
+              const missing = new Missing(view)
+              missing.tenant("acme")
+              yield* tx.load(missing, view)
+              const row = view.tenant("acme")
+              if (row === undefined) return assert.fail("there is no tenant")
+              for (let number = begin; number < begin + 4_000; number++) {
+                view.addEvent({ ...first, number, atMs: 5_000 + number })
+              }
+              view.putTenant({ ...row, lastEvent: begin + 3_999, lastTimeMs: 5_000 + begin + 3_999 })
+              yield* tx.write(view.writes())
+            }))
+        }
+        const rare = { category: "reservation" }
+        const one = yield* operator.events(rare)
+        assert.deepStrictEqual([one.events, one.hasMore], [[], true])
+        const two = yield* operator.events({ ...rare, cursor: one.nextCursor })
+        assert.deepStrictEqual(two.events.map(({ number }) => number), [3])
+        assert.isFalse(two.hasMore)
+        // Too many of one trace to be gathered are read in their order.
+        const trace = { traceId: "a".repeat(32), sortBy: "scope", limit: 1 } as const
+        assert.deepStrictEqual((yield* operator.events(trace)).events.map(({ number }) => number), [2])
+        const middle = { tenant: "acme", fromMs: 11_000, toMs: 11_001 }
+        for (const sortDir of ["asc", "desc"] as const) {
+          const { events } = yield* operator.events({ ...middle, sortDir })
+          assert.sameMembers(events.map(({ number }) => number), [6_000, 6_001])
+        }
+        const { events: total } = yield* operator.overview
+        assert.strictEqual(total.get("tenant"), 12_002)
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: the audit of all tenants`, () => {
+    it.effect("is found by everything an operator may ask for, the newest first", () =>
+      Effect.gen(function*() {
+        const { governance, operator } = yield* setup
+        const traced = Effect.provideService(RequestContext, { requestId: "r-1", traceId: "a".repeat(32) })
+        yield* TestClock.adjust(1_000)
+        yield* operator.createTenant("beta", { name: "Beta" })
+        yield* TestClock.adjust(1_000)
+        const { key, secret } = yield* operator.createApiKey("acme", {
+          name: "k",
+          permissions: ["budgets:write"]
+        })
+        const own = governance.as(yield* governance.authenticate(secret))
+        yield* TestClock.adjust(1_000)
+        yield* traced(failure(own.createBudget("acme", { scope: acme, allocated: Amount.tokens(1) })))
+        yield* TestClock.adjust(1_000)
+        yield* failure(operator.freezeBudget("beta", { scope: "tenant:beta", unit: "TOKENS" }))
+        const all = [
+          "beta 2 freezeBudget BUDGET_NOT_FOUND",
+          "acme 4 createBudget DUPLICATE_RESOURCE",
+          "acme 3 createApiKey",
+          "beta 1 createTenant",
+          "acme 2 createBudget",
+          "acme 1 createTenant"
+        ]
+        const some = (...numbers: ReadonlyArray<number>) => numbers.map((number) => all[number]!)
+        const told = Effect.map(({ acts }: Governance.ActsPage) =>
+          acts.map(({ errorCode, number, operation, tenant }) =>
+            [tenant, number, operation, errorCode].filter((part) => part !== undefined).join(" ")
+          )
+        )
+        const cases: ReadonlyArray<readonly [Governance.AuditLogQuery, ReadonlyArray<string>]> = [
+          [{}, all],
+          [{ sortDir: "asc", fromMs: 1_000 }, some(3, 2, 1, 0)],
+          [{ tenant: "acme" }, some(1, 2, 4, 5)],
+          [{ tenant: "__unauth__" }, []],
+          [{ keyId: key.id }, some(1)],
+          [{ operations: ["createBudget"] }, some(1, 4)],
+          [{ operations: ["createBudget", "createTenant"] }, some(1, 3, 4, 5)],
+          [{ status: 201 }, some(2, 3, 4, 5)],
+          [{ statusMin: 300 }, some(0, 1)],
+          [{ statusMin: 405, statusMax: 409 }, some(1)],
+          [{ resourceTypes: ["api_key"] }, some(2)],
+          [{ resourceTypes: ["api_key", "tenant"] }, some(2, 3, 5)],
+          [{ resourceId: key.id }, some(2)],
+          [{ errorCodes: ["BUDGET_NOT_FOUND"] }, some(0)],
+          [{ errorCodesExcluded: ["BUDGET_NOT_FOUND"] }, some(1, 2, 3, 4, 5)],
+          [
+            { errorCodes: ["BUDGET_NOT_FOUND", "DUPLICATE_RESOURCE"], errorCodesExcluded: ["BUDGET_NOT_FOUND"] },
+            some(1)
+          ],
+          [{ fromMs: 1_000, toMs: 2_000 }, some(2, 3)],
+          [{ search: "FREEZE" }, some(0)],
+          [{ search: "log_beta.1" }, some(3)],
+          [{ search: "not_found" }, some(0)],
+          [{ traceId: "a".repeat(32) }, some(1)],
+          [{ requestId: "r-1" }, some(1)],
+          [{ sortBy: "operation", sortDir: "asc" }, some(2, 4, 1, 5, 3, 0)],
+          [{ sortBy: "status" }, some(1, 0, 2, 3, 4, 5)],
+          [{ sortBy: "key_id" }, some(1, 0, 2, 3, 4, 5)],
+          [{ sortBy: "tenant_id" }, some(0, 3, 1, 2, 4, 5)],
+          [{ sortBy: "resource_type", sortDir: "asc", tenant: "acme" }, some(2, 4, 1, 5)]
+        ]
+        for (const [query, expected] of cases) {
+          assert.deepStrictEqual(yield* told(operator.auditLog(query)), expected, Formatter.format(query))
+          const found: Array<string> = []
+          let cursor: Cursor | undefined
+          do {
+            const page = yield* operator.auditLog({ ...query, limit: 1, cursor })
+            found.push(...(yield* told(Effect.succeed(page))))
+            cursor = page.nextCursor
+          } while (cursor !== undefined)
+          assert.deepStrictEqual(found, expected, `page by page: ${Formatter.format(query)}`)
+        }
+        for (const query of [{ status: 200, statusMin: 200 }, { statusMin: 300, statusMax: 200 }]) {
+          assert.strictEqual(yield* failure(operator.auditLog(query)), "InvalidRequest")
+        }
+        const { acts: [, byKey, byAdmin] } = yield* operator.auditLog()
+        assert.deepInclude(byKey, { actorType: "api_key", keyId: key.id })
+        assert.deepInclude(byAdmin, { actorType: "admin", keyId: undefined, actor: "ops" })
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: an overview`, () => {
+    it.effect("counts tenants, budgets, policies and the events of the last hour", () =>
+      Effect.gen(function*() {
+        const { ledger, operator } = yield* setup
+        assert.deepInclude(yield* operator.overview, {
+          asOfMs: 0,
+          windowMs: 3_600_000,
+          tenants: { ACTIVE: 1, SUSPENDED: 0, CLOSED: 0 },
+          denials: [],
+          expiries: []
+        })
+        for (const name of ["beta", "gamma"]) yield* operator.createTenant(name, { name })
+        yield* operator.suspendTenant("beta")
+        yield* operator.createBudget("gamma", { scope: "tenant:gamma", allocated: Amount.usd(1) })
+        yield* operator.closeTenant("gamma")
+        yield* operator.createPolicy("acme", { name: "a", scopePattern: acme, allowedActionKinds: ["tool.call"] })
+        yield* operator.createPolicy("acme", { name: "d", scopePattern: acme, deniedActionKinds: ["x"] })
+        yield* operator.createPolicy("acme", { name: "n", scopePattern: acme })
+        const authority = ledger.as({ tenant: "acme" })
+        for (let i = 1; i <= 12; i++) {
+          const agent = `a${i}`
+          yield* operator.createBudget("acme", {
+            scope: `${acme}/agent:${agent}`,
+            allocated: Amount.credits(1),
+            overdraftLimit: Amount.credits(100)
+          })
+          yield* authority.event({
+            idempotencyKey: k(`e${i}`),
+            subject: { agent },
+            action,
+            actual: Amount.credits(i),
+            overagePolicy: "ALLOW_WITH_OVERDRAFT"
+          })
+        }
+        yield* operator.createBudget("acme", { scope: `${acme}/agent:capped`, allocated: Amount.credits(1) })
+        yield* authority.event({
+          idempotencyKey: k("capped"),
+          subject: { agent: "capped" },
+          action,
+          actual: Amount.credits(5)
+        })
+        yield* operator.freezeBudget("acme", { scope: `${acme}/agent:a1`, unit: "CREDITS" })
+        yield* failure(reserve(authority, "before", eng, 5_000))
+        const before = yield* operator.overview
+        yield* TestClock.adjust(3_600_000)
+        const held = yield* reserve(authority, "held", eng, 10)
+        assert.strictEqual(held.decision, "ALLOW")
+        for (let i = 0; i < 11; i++) yield* failure(reserve(authority, `d${i}`, { agent: "x" }, 5_000))
+        yield* TestClock.adjust(66_000)
+        yield* authority.balances({ tenant: "acme" })
+        const seen = yield* operator.overview
+        assert.deepStrictEqual(seen.tenants, { ACTIVE: 1, SUSPENDED: 1, CLOSED: 1 })
+        assert.deepStrictEqual(seen.budgets, {
+          byStatus: { ACTIVE: 13, FROZEN: 1, CLOSED: 1 },
+          byUnit: new Map([["CREDITS", 13], ["TOKENS", 1], ["USD_MICROCENTS", 1]]),
+          overLimit: 1,
+          inDebt: 11
+        })
+        assert.deepStrictEqual(seen.overLimit.map(({ balance }) => balance.scope), [`${acme}/agent:capped`])
+        assert.deepStrictEqual(
+          seen.inDebt.map(({ balance }) => balance.debt?.amount),
+          [11n, 10n, 9n, 8n, 7n, 6n, 5n, 4n, 3n, 2n]
+        )
+        assert.deepStrictEqual(seen.policies, { allowing: 1, denying: 1 })
+        assert.deepStrictEqual(seen.denials.map(({ number }) => number - seen.denials[9]!.number), [
+          9,
+          8,
+          7,
+          6,
+          5,
+          4,
+          3,
+          2,
+          1,
+          0
+        ])
+        assert.deepStrictEqual(seen.denialsByReason, new Map([["BUDGET_EXCEEDED", 11]]))
+        assert.deepStrictEqual(seen.expiries.map(({ reservationId }) => reservationId), [held.reservationId])
+        assert.deepStrictEqual(seen.events, new Map([["reservation", 12]]))
+        assert.strictEqual(before.events.get("tenant"), 5)
+        assert.deepStrictEqual(before.denialsByReason, new Map([["BUDGET_EXCEEDED", 1]]))
+      }).pipe(Effect.provide(layer)))
+  })
+
+  describe(`${name}: an operator and reservations`, () => {
+    it.effect("sees those of any tenant, and releases one in its place with one act, however often", () =>
+      Effect.gen(function*() {
+        const { authority, ledger, operator } = yield* setup
+        const id = idOf(yield* reserve(authority, "1"))
+        const lost = idOf(yield* reserve(authority, "2"))
+        const settled = idOf(yield* reserve(authority, "3"))
+        yield* authority.commit(settled, { idempotencyKey: k("c"), actual: Amount.tokens(3) })
+        const { reservations } = yield* operator.reservations("acme", { status: "ACTIVE", sortDir: "asc" })
+        assert.deepStrictEqual(reservations.map(({ reservationId }) => reservationId), [id, lost].toSorted())
+        assert.deepStrictEqual((yield* operator.reservations("nobody")).reservations, [])
+        assert.deepInclude(yield* operator.reservation(id), { reservationId: id, status: "ACTIVE" })
+        assert.strictEqual(yield* failure(operator.reservation(ReservationId.make("none"))), "NotFound")
+        const before = (yield* operator.acts("acme")).length
+        const traced = Effect.provideService(RequestContext, { requestId: "r-1", traceId: "a".repeat(32) })
+        const request = { idempotencyKey: k("r"), reason: "[INCIDENT_FORCE_RELEASE] stuck" }
+        const reply = yield* traced(operator.releaseReservation(id, request))
+        assert.deepInclude(reply, { status: "RELEASED", released: Amount.tokens(10) })
+        assert.deepStrictEqual(yield* operator.releaseReservation(id, request), reply)
+        assert.strictEqual((yield* operator.reservation(id)).status, "RELEASED")
+        const acts = (yield* operator.acts("acme")).slice(before)
+        assert.lengthOf(acts, 1)
+        assert.deepInclude(acts[0], {
+          tenant: "acme",
+          actor: "ops",
+          actorType: "admin_on_behalf_of",
+          operation: "releaseReservation",
+          resourceType: "reservation",
+          resourceId: id,
+          errorCode: undefined,
+          requestId: "r-1"
+        })
+        assert.deepStrictEqual(acts[0]?.details, { reason: request.reason })
+        const entry = (yield* ledger.entries("acme")).find(({ kind }) => kind === "RELEASE")
+        assert.deepInclude(entry, { actor: "ops", reason: request.reason, requestId: "r-1" })
+        // What is refused is an act as well, of the tenant it is about or of nobody's.
+        const refusals = [
+          [settled, { idempotencyKey: k("x") }, "ReservationFinalized"],
+          [lost, { idempotencyKey: k("r") }, "IdempotencyMismatch"],
+          [ReservationId.make("none"), { idempotencyKey: k("x") }, "NotFound"],
+          [lost, { idempotencyKey: k("y"), reason: "x".repeat(257) }, "InvalidRequest"]
+        ] as const
+        for (const [of, request, tag] of refusals) {
+          assert.strictEqual(yield* failure(operator.releaseReservation(of, request)), tag)
+        }
+        const told = (yield* operator.acts("acme")).slice(before + 1).map(({ errorCode }) => errorCode)
+        assert.deepStrictEqual(told, ["RESERVATION_FINALIZED", "IDEMPOTENCY_MISMATCH", "INVALID_REQUEST"])
+        assert.deepStrictEqual((yield* operator.acts("__admin__")).map(({ resourceId }) => resourceId), ["none"])
+        yield* TestClock.adjust(66_000)
+        assert.strictEqual(yield* failure(operator.reservation(lost)), "ReservationExpired")
+        assert.strictEqual(
+          yield* failure(operator.releaseReservation(lost, { idempotencyKey: k("late") })),
+          "ReservationExpired"
+        )
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("leaves no act and no release where the transaction fails, and is done once where its answer is lost", () =>
+      Effect.gen(function*() {
+        const { authority, operator } = yield* setup
+        const id = idOf(yield* reserve(authority, "1"))
+        isLost = true
+        yield* operator.releaseReservation(id, { idempotencyKey: k("r") })
+        assert.isFalse(isLost)
+        const acts = (yield* operator.acts("acme")).filter(({ operation }) => operation === "releaseReservation")
+        assert.lengthOf(acts, 1)
+        const { balances: [balance] } = yield* authority.balances({ tenant: "acme" })
+        assert.strictEqual(balance?.reserved?.amount, 0n)
+      }).pipe(Effect.provide(forgetful)))
+
+    it.effect("needs to be permitted, and a principal is not", () =>
+      Effect.gen(function*() {
+        const { authority, governance, operator } = yield* setup
+        const id = idOf(yield* reserve(authority, "1"))
+        const own = governance.as({ tenant: "acme" })
+        const bare = governance.asOperator({ actor: "bare", permissions: new Set(["admin:audit:read"]) })
+        for (const caller of [own, bare]) {
+          assert.strictEqual(yield* failure(caller.reservations("acme")), "Forbidden")
+          assert.strictEqual(yield* failure(caller.reservation(id)), "Forbidden")
+          assert.strictEqual(yield* failure(caller.releaseReservation(id, { idempotencyKey: k("r") })), "Forbidden")
+        }
+        assert.strictEqual(yield* failure(bare.events()), "Forbidden")
+        assert.strictEqual(yield* failure(bare.overview), "Forbidden")
+        assert.strictEqual((yield* operator.reservation(id)).status, "ACTIVE")
+        assert.lengthOf((yield* bare.auditLog({ operations: ["releaseReservation"] })).acts, 2)
       }).pipe(Effect.provide(layer)))
   })
 

@@ -50,7 +50,13 @@ export const wanted = (
 }
 
 /** Whose doing it is when nobody asked. */
-export const system = { actor: "system", requestId: undefined, traceId: undefined, balances: false }
+export const system = {
+  actor: "system",
+  actorType: "system" as const,
+  requestId: undefined,
+  traceId: undefined,
+  balances: false
+}
 
 /** Ends the holds of a tenant that are due. */
 export const expireDue = (view: View, tenant: string, now: number, settings: Settings): void => {
@@ -116,7 +122,7 @@ const apply = (
   for (const row of change.counters ?? none) view.putCounter(row)
   for (const row of change.documents ?? none) view.putDocument(row)
   for (const key of change.removed ?? none) view.removeDocument(key)
-  const { actor, requestId, tenant, traceId } = cause
+  const { actor, actorType, keyId, requestId, tenant, traceId } = cause
   if (change.kind !== undefined) {
     view.addEntry({
       tenant,
@@ -137,7 +143,21 @@ const apply = (
   for (let i = 0; i < happenings.length; i++) {
     const { details, reservationId, scope, type, unit } = happenings[i]!
     const number = before.lastEvent + 1 + i
-    view.addEvent({ tenant, number, atMs: now, type, actor, scope, unit, reservationId, requestId, traceId, details })
+    view.addEvent({
+      tenant,
+      number,
+      atMs: now,
+      type,
+      actor,
+      actorType,
+      keyId,
+      scope,
+      unit,
+      reservationId,
+      requestId,
+      traceId,
+      details
+    })
   }
   if (change.act !== undefined) {
     const { details, errorCode, operation, resourceId, resourceType } = change.act
@@ -147,6 +167,8 @@ const apply = (
       number,
       atMs: now,
       actor,
+      actorType,
+      keyId,
       operation,
       resourceType,
       resourceId,

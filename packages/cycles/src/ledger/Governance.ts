@@ -58,19 +58,31 @@ import * as Stream from "effect/Stream"
 import type { Unit } from "../protocol/Amount.ts"
 import type { Balance, BalancesQuery } from "../protocol/Balance.ts"
 import type { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
-import type { Context as ErrorContext, TenantClosed, Trouble } from "../protocol/CyclesError.ts"
+import type {
+  Context as ErrorContext,
+  ReadError,
+  ReleaseError,
+  TenantClosed,
+  Trouble
+} from "../protocol/CyclesError.ts"
 import { AuthorityUnavailable, InvalidRequest, NotFound, Unauthorized } from "../protocol/CyclesError.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
+import type { ReservationRecord, ReservationsPage, ReservationsQuery } from "../protocol/ReservationRecord.ts"
+import type { ReleaseReply, ReleaseRequest } from "../protocol/Settle.ts"
 import * as ApiSecret from "./ApiSecret.ts"
-import type { AuditQuery } from "./AuditQuery.ts"
+import type { ActsPage, AuditLogQuery, AuditQuery } from "./AuditQuery.ts"
 import { isPast, matches } from "./AuditQuery.ts"
-import { visible } from "./Authority.ts"
+import * as Authority from "./Authority.ts"
 import type { Asked } from "./Budgeting.ts"
 import * as Budgeting from "./Budgeting.ts"
 import type { Engine } from "./Engine.ts"
 import { submit } from "./Engine.ts"
+import type { EventQuery, EventsPage } from "./EventQuery.ts"
+import { categoryOf, fromId } from "./EventQuery.ts"
 import type { ApiKeysQuery, BudgetsQuery, PoliciesQuery, TenantsQuery } from "./Finding.ts"
 import * as Finding from "./Finding.ts"
+import * as History from "./History.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
@@ -81,10 +93,13 @@ import type {
   BudgetStatus,
   Document,
   FundReply,
+  LedgerEvent,
   PolicyRow,
   TenantProfile,
   TenantRow
 } from "./Model.ts"
+import { recordKey } from "./Model.ts"
+import * as Observing from "./Observing.ts"
 import { covers, defaults, permissions } from "./Permission.ts"
 import * as Policing from "./Policing.ts"
 import type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
@@ -96,16 +111,20 @@ import type { ApiKeySettings, Order, Registration, TenantSettings } from "./rule
 import { balanceOf } from "./rules/Showing.ts"
 import { reaches } from "./rules/Standing.ts"
 import type { Found } from "./Searching.ts"
-import { flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
+import { digestOf, flawedTenantId, flaws, invalidPage, invalidTenant } from "./Shapes.ts"
 
 export type { FundOperation } from "./rules/Command.ts"
 export type {
   Act,
+  ActsPage,
   ApiKeySettings,
   ApiKeysQuery,
+  AuditLogQuery,
   AuditQuery,
   BudgetOptions,
   BudgetsQuery,
+  EventQuery,
+  EventsPage,
   Found,
   FundReply,
   FundRequest,
@@ -219,6 +238,40 @@ export interface PageOptions {
 }
 
 /**
+ * How all tenants stand, and what the last hour saw.
+ *
+ * - `asOfMs`, `windowMs`: when it was computed, and of how long before that events are counted; in milliseconds
+ * - `tenants`: the registered ones by their status
+ * - `budgets`: of all tenants, by status and by unit; how many are over their limit, and how many owe something
+ * - `overLimit`, `inDebt`: ten of those at most, the most indebted first
+ * - `events`: how many, by category
+ * - `denials`, `expiries`: the last ten of these
+ * - `denialsByReason`: how many, by `reason_code`
+ * - `policies`: how many have a list of the kinds of actions that are allowed, or denied
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overview {
+  readonly asOfMs: number
+  readonly windowMs: number
+  readonly tenants: { readonly [S in TenantProfile["status"]]: number }
+  readonly budgets: {
+    readonly byStatus: { readonly [S in BudgetStatus]: number }
+    readonly byUnit: ReadonlyMap<string, number>
+    readonly overLimit: number
+    readonly inDebt: number
+  }
+  readonly overLimit: ReadonlyArray<Budget>
+  readonly inDebt: ReadonlyArray<Budget>
+  readonly events: ReadonlyMap<string, number>
+  readonly denials: ReadonlyArray<LedgerEvent>
+  readonly expiries: ReadonlyArray<LedgerEvent>
+  readonly denialsByReason: ReadonlyMap<string, number>
+  readonly policies: { readonly allowing: number; readonly denying: number }
+}
+
+/**
  * What governing tenants and keys can fail with.
  *
  * @category errors
@@ -229,14 +282,14 @@ export type GovernanceError = Trouble | NotFound | TenantClosed
 /**
  * What can be governed, in the name of an operator or a principal.
  *
- * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
- * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
+ * A principal governs budgets and policies of its own tenant, and reads their history, where its permissions and its scope filter
+ * let it; tenants, keys and the audit are an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
  * possible.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Governing {
+export interface Governing extends History.Questions {
   /** Registers a tenant: 3 to 64 of a to z, 0 to 9 and `-`. Repeating it under the same name changes nothing. */
   readonly createTenant: (
     tenant: string,
@@ -390,6 +443,36 @@ export interface Governing {
     tenant: string,
     options?: AuditQuery & { readonly after?: number | undefined }
   ) => Stream.Stream<Act, Trouble>
+  /** The audit of all tenants, or of one, in the order asked for; the newest acts first when nothing is. */
+  readonly auditLog: (query?: AuditLogQuery) => Effect.Effect<ActsPage, Trouble>
+
+  /**
+   * The events of all tenants, or of one, in the order asked for; the newest first when nothing is. A principal sees those of its own
+   * tenant that are about budgets, reservations and the tenant itself, where its scope filter reaches.
+   */
+  readonly events: (query?: EventQuery) => Effect.Effect<EventsPage, Trouble>
+  /** One event, by the id of `EventQuery.idOf`. */
+  readonly event: (id: string) => Effect.Effect<LedgerEvent, Trouble | NotFound>
+  /** How all tenants stand. It reads all of them, of budgets and of policies, a thousand at a time. */
+  readonly overview: Effect.Effect<Overview, Trouble>
+
+  /** A tenant's reservations, for an operator. */
+  readonly reservations: (
+    tenant: string,
+    query?: Omit<ReservationsQuery, "tenant">
+  ) => Effect.Effect<ReservationsPage, Trouble>
+  /** Whose reservation it is, for an operator. */
+  readonly ownerOfReservation: (id: ReservationId) => Effect.Effect<string, Trouble | NotFound>
+  /** A reservation of whatever tenant, for an operator. One that has expired is `ReservationExpired`. */
+  readonly reservation: (id: ReservationId) => Effect.Effect<ReservationRecord, ReadError>
+  /**
+   * Releases a reservation of whatever tenant in its place, and audits that in the same transaction, once: a repeated key
+   * answers as before and leaves nothing.
+   */
+  readonly releaseReservation: (
+    id: ReservationId,
+    request: ReleaseRequest
+  ) => Effect.Effect<ReleaseReply, ReleaseError>
 }
 
 /**
@@ -438,6 +521,8 @@ export class Governance extends Context.Service<Governance, Operations>()("effec
 
 /** Whose acts they are that are about no tenant a ledger could have. Source: schema `AuditLogEntry`, `tenant_id`. */
 const NOBODY = "__admin__"
+/** What tenants are told of. Source: operation `listTenantEvents`. */
+const TENANT_CATEGORIES = new Set(["budget", "reservation", "tenant"])
 const KEY_LIFE_MS = 90 * 86_400_000
 const PAGE = 100
 const AUDIT_PAGE = 1_000
@@ -454,6 +539,12 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       return {
         tenant: invalidTenant(owner) === undefined ? owner : NOBODY,
         actor: caller.actor,
+        // What a tenant may do itself, an operator does in its place.
+        actorType: caller.tenant !== undefined
+          ? "api_key"
+          : needs.startsWith("admin:")
+          ? "admin"
+          : "admin_on_behalf_of",
         requestId,
         traceId,
         balances: true,
@@ -548,6 +639,19 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       ),
       budgetOf
     )
+
+  /** Whose reservation it is. */
+  const holderOf = (id: ReservationId): Effect.Effect<string | undefined, AuthorityUnavailable> =>
+    Effect.catch(engine.store.ownerOf(id), unavailable)
+
+  /** What is read of all tenants, beside their transactions. */
+  const observe = <A>(
+    asked: Result.Result<Effect.Effect<A, StoreError>, Refusal>,
+    cause: Cause
+  ): Effect.Effect<A, Trouble> =>
+    Result.isFailure(asked)
+      ? Effect.fail(toError(asked.failure, cause) as Trouble)
+      : Effect.catch(asked.success, unavailable)
 
   /** One transaction's acts that meet the query, and after which to go on, if there may be more. */
   const audited = (
@@ -883,7 +987,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
     budgets: (tenant, options) =>
       read(tenant, "budgets:read", "principals", options, (cause) => {
         const after = options?.after
-        const rows = visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
+        const rows = Authority.visible<BalancesQuery, BudgetRow>(cause, options?.query ?? {}, {
           after: after === undefined ? undefined : [after.scope, after.unit],
           limit: options?.limit ?? PAGE
         }, {
@@ -904,7 +1008,7 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
               Effect.flatMap(causeFor(tenant, needs), (cause) =>
                 engine.list(
                   cause,
-                  visible<BalancesQuery, BudgetRow>(cause, {}, { after, limit }, {
+                  Authority.visible<BalancesQuery, BudgetRow>(cause, {}, { after, limit }, {
                     read: (tx, query, page) =>
                       tx.budgets(tenant, query, page),
                     path: (row) =>
@@ -950,6 +1054,146 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       caller.tenant === undefined
         ? read(NOBODY, "policies:read", "principals", undefined, (cause) => ownerOf("policy", id, cause))
         : Effect.succeed(caller.tenant),
+
+    ...History.questionsOf((tenant, body) =>
+      read(
+        tenant,
+        "budgets:read",
+        "principals",
+        undefined,
+        (cause) => engine.list(cause, (tx, view) => body(tx, view, (path) => reaches(view, cause, path)))
+      )
+    ),
+
+    auditLog: (query = {}) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "admin:audit:read",
+        "operators",
+        { limit: query.limit },
+        (cause) => observe(Observing.acts(engine.store, query), cause)
+      ),
+    events: (query = {}) =>
+      read(
+        query.tenant ?? caller.tenant ?? NOBODY,
+        "events:read",
+        "principals",
+        { limit: query.limit },
+        (cause) => {
+          const { tenant } = caller
+          if (tenant === undefined) return observe(Observing.events(engine.store, query, () => true), cause)
+          // The key is looked at as in any other operation of its own.
+          return Effect.flatMap(engine.list(cause, (_, view) => Effect.succeed(view)), (view) => {
+            const isFiltered = caller.keyId !== undefined || caller.scopeFilter !== undefined
+            const isVisible = (event: LedgerEvent): boolean => {
+              if (!TENANT_CATEGORIES.has(categoryOf(event))) return false
+              // A denial at a wide scope tells of the narrow one that asked.
+              const path = event.details["scope_path"] ?? event.scope
+              return !isFiltered || reaches(view, cause, typeof path === "string" ? path : "")
+            }
+            return observe(Observing.events(engine.store, { ...query, tenant }, isVisible), cause)
+          })
+        }
+      ),
+    event: (id) => {
+      const named = fromId("evt", id)
+      const tenant = named !== undefined && invalidTenant(named.tenant) === undefined ? named.tenant : NOBODY
+      return read(tenant, "admin:events:read", "operators", undefined, (cause) =>
+        Effect.flatMap(
+          named === undefined
+            ? Effect.succeed(undefined)
+            : Effect.catch(Observing.event(engine.store, tenant, named.number), unavailable),
+          (found): Effect.Effect<LedgerEvent, Trouble | NotFound> =>
+            found === undefined
+              ? Effect.fail(toError({ code: "NOT_FOUND", reason: `there is no event ${id}` }, cause) as NotFound)
+              : Effect.succeed(found)
+        ))
+    },
+    overview: read(caller.tenant ?? NOBODY, "admin:read", "operators", undefined, () =>
+      Effect.catch(
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.map(Observing.overview(engine.store, now), (seen): Overview => ({
+            asOfMs: now,
+            windowMs: Observing.WINDOW_MS,
+            tenants: {
+              ACTIVE: seen.tenants.get("ACTIVE") ?? 0,
+              SUSPENDED: seen.tenants.get("SUSPENDED") ?? 0,
+              CLOSED: seen.tenants.get("CLOSED") ?? 0
+            },
+            budgets: {
+              byStatus: {
+                ACTIVE: seen.budgets.get("ACTIVE") ?? 0,
+                FROZEN: seen.budgets.get("FROZEN") ?? 0,
+                CLOSED: seen.budgets.get("CLOSED") ?? 0
+              },
+              byUnit: seen.units,
+              overLimit: seen.overLimit.count,
+              inDebt: seen.inDebt.count
+            },
+            overLimit: seen.overLimit.top.map(budgetOf),
+            inDebt: seen.inDebt.top.map(budgetOf),
+            events: seen.categories,
+            denials: seen.denials,
+            expiries: seen.expiries,
+            denialsByReason: seen.reasons,
+            policies: { allowing: seen.allowing, denying: seen.denying }
+          }))),
+        unavailable
+      )),
+
+    reservations: (tenant, query = {}) =>
+      read(tenant, "reservations:list", "operators", undefined, () =>
+        Authority.make({
+          principal: { tenant, actor: caller.actor, permissions: caller.permissions },
+          maxExtensions: 0,
+          engine
+        }).reservations({ ...query, tenant })),
+    ownerOfReservation: (id) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner) =>
+          read(owner ?? NOBODY, "reservations:list", "operators", undefined, (cause) =>
+            owner === undefined
+              ? Effect.fail(new NotFound({ ...idsOf(cause), reason: `there is no reservation ${id}` }))
+              : Effect.succeed(owner))
+      ),
+    reservation: (id) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner = NOBODY) =>
+          read(owner, "reservations:list", "operators", undefined, (cause) =>
+            engine.execute<ReservationRecord, ReadError>({ _tag: "Read", cause, id }))
+      ),
+    releaseReservation: (id, request) =>
+      Effect.flatMap(
+        holderOf(id),
+        (owner = NOBODY) =>
+          act<ReleaseReply, ReleaseError>(owner, "reservations:release", "operators", (base) => {
+            const cause: Cause = {
+              ...base,
+              deed: {
+                operation: "releaseReservation",
+                resourceType: "reservation",
+                resourceId: id,
+                details: { reason: request.reason }
+              }
+            }
+            const refusal = flawed(flaws.release(request))
+            return {
+              cause,
+              command: refusal === undefined
+                ? Result.map(digestOf({ id, request }), (digest) => ({
+                  _tag: "Release",
+                  cause,
+                  record: recordKey(owner, "release", request.idempotencyKey),
+                  digest,
+                  id,
+                  request
+                }))
+                : Result.fail(refusal)
+            }
+          })
+      ),
 
     acts,
     audit: (tenant, { after = 0, ...query } = {}) =>

@@ -400,7 +400,7 @@ export const make = Effect.fnUntraced(
     const causeFor = (tenant: string, page?: Parameters<typeof invalidPage>[0]): Effect.Effect<Cause, Trouble> =>
       Effect.flatMap(RequestContext, ({ requestId, traceId }) => {
         const refusal = invalidTenant(tenant) ?? invalidPage(page)
-        const cause: Cause = { tenant, actor: "operator", requestId, traceId, balances: true }
+        const cause: Cause = { tenant, actor: "operator", actorType: "admin", requestId, traceId, balances: true }
         return refusal === undefined ? Effect.succeed(cause) : Effect.fail(toError(refusal, cause) as Trouble)
       })
 
@@ -461,7 +461,8 @@ export const make = Effect.fnUntraced(
       store,
       entriesBell,
       eventsBell,
-      read: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body)),
+      read: (tenant, body) =>
+        Effect.flatMap(causeFor(tenant), (cause) => list(cause, (tx, view) => body(tx, view, () => true))),
       change: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body, true)),
       delivered: (tenant, upTo) => execute({ _tag: "Delivered", cause: { tenant, ...Batch.system }, upTo })
     })

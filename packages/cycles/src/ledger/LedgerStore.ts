@@ -10,7 +10,9 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { BalancesQuery } from "../protocol/Balance.ts"
+import type { ReservationId } from "../protocol/Ids.ts"
 import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
+import type { ActColumn, EventColumn, LogPage } from "./Logs.ts"
 import type { Act, BudgetRow, CounterRow, Document, Entry, LedgerEvent, ReservationRow, TenantRow } from "./Model.ts"
 import type { Keys, View, Writes } from "./View.ts"
 
@@ -104,6 +106,8 @@ export interface LedgerTx {
 /**
  * What a store can do.
  *
+ * `transact` is all that a ledger works by; what it lists of all tenants is read beside it, and is what was committed last.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -134,6 +138,19 @@ export interface Operations {
   readonly undelivered: (limit: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
   /** A document of whatever tenant, by its id; to learn whose an API key is before anything is done in that tenant's name. */
   readonly find: (kind: Document["_tag"], id: string) => Effect.Effect<Document | undefined, StoreError>
+  /** Which tenant's a reservation is, if there is one of that id. */
+  readonly ownerOf: (id: ReservationId) => Effect.Effect<string | undefined, StoreError>
+  /** A page of the events of all tenants, in an order that an index has. */
+  readonly eventLog: (page: LogPage<EventColumn>) => Effect.Effect<ReadonlyArray<LedgerEvent>, StoreError>
+  /** A page of the governance acts of all tenants, in an order that an index has. */
+  readonly actLog: (page: LogPage<ActColumn>) => Effect.Effect<ReadonlyArray<Act>, StoreError>
+  /** The budgets of all tenants by scope and unit, from `page.after`. */
+  readonly allBudgets: (page: Page) => Effect.Effect<ReadonlyArray<BudgetRow>, StoreError>
+  /** The documents of a kind of all tenants, by id and tenant, from `page.after`, which is those two. */
+  readonly allDocuments: (
+    kind: Document["_tag"],
+    page: Page
+  ) => Effect.Effect<ReadonlyArray<Document>, StoreError>
   /** Drops records, counters and reservations that were kept as long as promised. Returns how many. */
   readonly prune: Effect.Effect<number, StoreError>
 }

@@ -13,6 +13,7 @@ import type { ReservationId } from "../protocol/Ids.ts"
 import type { Operations, Page } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
 import * as Listing from "./Listing.ts"
+import * as Logs from "./Logs.ts"
 import type {
   Act,
   ApiKeyRow,
@@ -139,6 +140,13 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
     let space = tenants.get(tenant)
     if (space === undefined) tenants.set(tenant, space = new TenantSpace(tenant))
     return space
+  }
+
+  /** The spaces a page of a log is about. */
+  const spacesOf = ({ by, only }: Logs.LogPage<string>): ReadonlyArray<TenantSpace> => {
+    if (by !== "tenant" || only === undefined) return Array.from(tenants.values())
+    const space = tenants.get(only)
+    return space === undefined ? [] : [space]
   }
 
   const documentsOf = (tenant: string, kind: Document["_tag"]): ReadonlyMap<string, Document> => {
@@ -393,6 +401,20 @@ export const make: Effect.Effect<Operations> = Effect.sync(() => {
         }
         return undefined
       }),
+    ownerOf: (id) => Effect.sync(() => owners.get(id)?.row.tenant),
+    eventLog: (page) =>
+      Effect.sync(() => Logs.pageOf(spacesOf(page).flatMap(({ events }) => events), page, Logs.eventColumns)),
+    actLog: (page) => Effect.sync(() => Logs.pageOf(spacesOf(page).flatMap(({ acts }) => acts), page, Logs.actColumns)),
+    allBudgets: (page) =>
+      Effect.sync(() => pageOf(Array.from(budgets.values()).flat().sort(Listing.compareBudgets), page)),
+    allDocuments: (kind, { after, limit }) =>
+      Effect.sync(() =>
+        Array.from(tenants.keys())
+          .flatMap((tenant) => Array.from(documentsOf(tenant, kind).values()))
+          .filter(({ id, tenant }) => after === undefined || id > after[0] || (id === after[0] && tenant > after[1]))
+          .sort((a, b) => a.id < b.id || (a.id === b.id && a.tenant < b.tenant) ? -1 : 1)
+          .slice(0, limit)
+      ),
     prune: Effect.map(Clock.currentTimeMillis, (now) => {
       let dropped = 0
       for (const space of tenants.values()) {

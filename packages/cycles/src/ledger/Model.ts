@@ -529,6 +529,17 @@ export type Details = {
 }
 
 /**
+ * What kind of caller an event or an act is of: the operator; the operator in a tenant's place, doing what the tenant could do
+ * itself; a tenant, by its key or in a program of its own; or the ledger.
+ *
+ * Source: `cycles-governance-admin-v0.1.25.yaml`, schema `Event`, `actor.type`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ActorType = "admin" | "admin_on_behalf_of" | "api_key" | "system"
+
+/**
  * Something that happened in a tenant's ledger that others may want to know, never altered once written, numbered from 1 per
  * tenant without gaps.
  *
@@ -542,6 +553,10 @@ export interface LedgerEvent {
   /** A word of `cycles-governance-admin-v0.1.25.yaml`, schema `EventType`, for example `reservation.denied`. */
   readonly type: string
   readonly actor: string
+  /** Not known of rows that an earlier version wrote. */
+  readonly actorType: ActorType | undefined
+  /** The API key it was done with. */
+  readonly keyId: string | undefined
   readonly scope: string | undefined
   readonly unit: Unit | undefined
   readonly reservationId: ReservationId | undefined
@@ -563,6 +578,10 @@ export interface Act {
   readonly number: number
   readonly atMs: number
   readonly actor: string
+  /** Not known of rows that an earlier version wrote. */
+  readonly actorType: ActorType | undefined
+  /** The API key it was done with. */
+  readonly keyId: string | undefined
   /** The operation's name in the specification, for example `createBudget`. */
   readonly operation: string
   readonly resourceType: string

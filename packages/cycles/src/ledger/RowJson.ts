@@ -36,6 +36,7 @@ import type { ReservationStatus } from "../protocol/ReservationRecord.ts"
 import type { Subject } from "../protocol/Subject.ts"
 import type {
   Act,
+  ActorType,
   ApiKeyRow,
   BudgetPeriod,
   BudgetRow,
@@ -850,7 +851,10 @@ type EventJson = readonly [
   reservationId: ReservationId | Absent,
   requestId: string | Absent,
   traceId: string | Absent,
-  details: Free
+  details: Free,
+  // Rows that an earlier version wrote end here.
+  actorType?: ActorType | Absent,
+  keyId?: string | Absent
 ]
 
 /**
@@ -870,7 +874,9 @@ export const event: RowCodec<LedgerEvent> = {
       row.reservationId,
       row.requestId,
       row.traceId,
-      free(row.details)
+      free(row.details),
+      row.actorType,
+      row.keyId
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -882,6 +888,8 @@ export const event: RowCodec<LedgerEvent> = {
       atMs: members[3],
       type: members[4],
       actor: members[5],
+      actorType: members[12] ?? undefined,
+      keyId: members[13] ?? undefined,
       scope: members[6] ?? undefined,
       unit: members[7] ?? undefined,
       reservationId: members[8] ?? undefined,
@@ -903,7 +911,9 @@ type ActJson = readonly [
   errorCode: string | Absent,
   requestId: string | Absent,
   traceId: string | Absent,
-  details: Free
+  details: Free,
+  actorType?: ActorType | Absent,
+  keyId?: string | Absent
 ]
 
 /**
@@ -923,7 +933,9 @@ export const act: RowCodec<Act> = {
       row.errorCode,
       row.requestId,
       row.traceId,
-      free(row.details)
+      free(row.details),
+      row.actorType,
+      row.keyId
     ]
     return JSON.stringify([VERSION, ...members])
   },
@@ -934,6 +946,8 @@ export const act: RowCodec<Act> = {
       number: members[2],
       atMs: members[3],
       actor: members[4],
+      actorType: members[12] ?? undefined,
+      keyId: members[13] ?? undefined,
       operation: members[5],
       resourceType: members[6],
       resourceId: members[7],

@@ -603,7 +603,7 @@ describe("policies", () => {
         "policy.updated",
         "policy.deleted"
       ])
-      assert.deepStrictEqual(changes[2]?.details["changed_fields"], ["maxSteps", "priority", "status"])
+      assert.deepStrictEqual(changes[2]?.details["changed_fields"], ["max_steps", "priority", "status"])
       assert.deepStrictEqual((yield* ledger.verify("acme")).flaws, [])
     })
   )

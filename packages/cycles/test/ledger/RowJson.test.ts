@@ -219,6 +219,8 @@ const rows = {
     atMs: Time,
     type: Text,
     actor: Text,
+    actorType: Maybe(Schema.Literals(["admin", "admin_on_behalf_of", "api_key", "system"])),
+    keyId: Maybe(Text),
     scope: Maybe(Text),
     unit: Maybe(Unit),
     reservationId: Maybe(ReservationId),
@@ -231,6 +233,8 @@ const rows = {
     number: Schema.Natural,
     atMs: Time,
     actor: Text,
+    actorType: Maybe(Schema.Literals(["admin", "admin_on_behalf_of", "api_key", "system"])),
+    keyId: Maybe(Text),
     operation: Text,
     resourceType: Text,
     resourceId: Text,
@@ -308,6 +312,8 @@ describe("RowJson", () => {
     atMs: 1,
     type: "t",
     actor: "a",
+    actorType: undefined,
+    keyId: undefined,
     scope: undefined,
     unit: undefined,
     reservationId: undefined,
@@ -330,6 +336,17 @@ describe("RowJson", () => {
     assertReturns(RowJson.event, details(Object.assign(Object.create(null), { odd, n: 1n })))
     const row = RowJson.event.decode(RowJson.event.encode(details(odd)))
     assert.deepStrictEqual(Object.keys(row.details), ["__proto__", "constructor"])
+  })
+
+  it("reads events and acts of before their caller's kind was kept", () => {
+    const event = RowJson.event.decode(
+      "[1,\"acme\",7,5,\"budget.created\",\"ops\",\"tenant:acme\",\"TOKENS\",null,\"r\",\"t\",{}]"
+    )
+    assert.deepInclude(event, { number: 7, actor: "ops", traceId: "t", actorType: undefined, keyId: undefined })
+    const act = RowJson.act.decode(
+      "[1,\"acme\",7,5,\"ops\",\"createBudget\",\"budget\",\"tenant:acme TOKENS\",null,\"r\",\"t\",{}]"
+    )
+    assert.deepInclude(act, { number: 7, actor: "ops", traceId: "t", actorType: undefined, keyId: undefined })
   })
 
   it("writes two budgets' worth of an entry once where nothing changed", () => {

@@ -132,7 +132,7 @@ interface Failed {
 /** What is asked, and how an answer is read. */
 export interface Endpoint<A, E extends Failed> {
   readonly operation: string
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE"
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly path: string
   /** The statuses of its success. */
   readonly statuses: ReadonlyArray<number>

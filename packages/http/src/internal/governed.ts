@@ -63,6 +63,9 @@ export const textUpTo = (most: number) => Schema.String.check(Schema.isMaxCodePo
 /** 1,000 milliseconds to a day. */
 export const TtlMs = Schema.Int.check(Schema.isBetween({ minimum: 1_000, maximum: 86_400_000 }))
 
+/** A trace of the W3C Trace Context. */
+export const TraceId = Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))
+
 /** What is free, but has no numbers that are none. */
 export const Metadata = JsonObject
 
@@ -87,6 +90,32 @@ export const LimitParameter = parameter(limitText(100))
 export const FreeLimitParameter = parameter(limitText(Number.MAX_SAFE_INTEGER))
 
 export const MOST_ROWS = 100
+
+const intText = (minimum: number, maximum: number) =>
+  wholeNumber.pipe(
+    Schema.decodeTo(
+      Schema.Int.check(Schema.isBetween({ minimum, maximum })),
+      SchemaTransformation.transform({ decode: Number, encode: String })
+    )
+  )
+
+export const IntParameter = parameter(intText(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER))
+/** An HTTP status code. */
+export const StatusParameter = parameter(intText(100, 599))
+
+/** At most 25 texts with commas between them. */
+export const ListParameter = parameter(
+  Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Array(Schema.String).check(Schema.isMaxLength(25)),
+      SchemaTransformation.transform({
+        decode: (text: string): ReadonlyArray<string> =>
+          text.split(",").map((part) => part.trim()).filter((part) => part !== ""),
+        encode: (parts) => parts.join(",")
+      })
+    )
+  )
+)
 
 /** What a document says of the parameters that are on several lists. */
 export const parameterSchemas: ParameterSchemas = {

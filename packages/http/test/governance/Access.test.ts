@@ -106,7 +106,7 @@ describe("Access", () => {
         })),
         [created, refused].map(({ headers }, index) => ({
           actor: "ops",
-          errorCode: index === 0 ? undefined : "INVALID_REQUEST",
+          errorCode: index === 0 ? undefined : "DUPLICATE_RESOURCE",
           operation: "createTenant",
           requestId: headers.get("x-request-id") ?? "",
           traceId: headers.get("x-cycles-trace-id") ?? ""

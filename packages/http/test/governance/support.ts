@@ -36,6 +36,7 @@ const runtime = Layer.unwrap(Effect.gen(function*() {
   const governance = yield* Governance.Governance
   const ledger = yield* Ledger.Ledger
   return Handlers.layer({
+    authenticateAdmin: (key) => Effect.map(authenticateAdmin(key), governance.asOperator),
     authenticate: (key) =>
       Effect.map(governance.authenticate(key), (principal) => ({
         tenant: principal.tenant,

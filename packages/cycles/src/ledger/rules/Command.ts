@@ -15,6 +15,7 @@ import type { ReserveRequest } from "../../protocol/Reserve.ts"
 import type { CommitRequest, ReleaseRequest } from "../../protocol/Settle.ts"
 import type {
   Act,
+  ActorType,
   ApiKeyRow,
   BudgetPeriod,
   BudgetRow,
@@ -145,6 +146,7 @@ export interface UpdateRequest {
 export interface Cause {
   readonly tenant: string
   readonly actor: string
+  readonly actorType: ActorType
   readonly requestId: string | undefined
   readonly traceId: string | undefined
   /** Whether replies show the budgets after the change. */

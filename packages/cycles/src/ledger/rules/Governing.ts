@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type { Refusal } from "../Refusal.ts"
 import type { Missing, View } from "../View.ts"
 import {
   decideCreateApiKey,
@@ -94,11 +95,22 @@ export const decideOrder = (view: View, command: Govern, now: number): Verdict =
   }
 }
 
+/** What the governance plane calls a refusal, which is what the caller was told. Source: schema `ErrorCode`. */
+const codeOf = ({ operation, resourceType }: Deed, { code, details }: Refusal): string => {
+  const conflict = details?.["conflict"]
+  if (code === "INVALID_REQUEST" && typeof conflict === "string") return conflict
+  if (code === "FORBIDDEN" && details?.["permission"] !== undefined) return "INSUFFICIENT_PERMISSIONS"
+  // What a new key lacks is its tenant.
+  const isTenant = resourceType === "tenant" || operation === "createApiKey"
+  return code === "NOT_FOUND" && isTenant ? "TENANT_NOT_FOUND" : code
+}
+
 /** Adds the act to what comes of it, done or refused. What changes nothing, a repeated command for one, is no act. */
 export const audited = (verdict: Verdict, deed: Deed): Verdict => {
   const changes = verdict.changes ?? none
   if (verdict._tag === "Refused") {
-    const act: Change = { kind: undefined, budgets: [], act: { ...deed, errorCode: verdict.refusal.code } }
+    const errorCode = codeOf(deed, verdict.refusal)
+    const act: Change = { kind: undefined, budgets: [], act: { ...deed, errorCode } }
     return { ...verdict, changes: [...changes, act] }
   }
   const last = changes[changes.length - 1]

@@ -67,6 +67,7 @@ const lifecycle: { readonly [kind in EntryKind]?: readonly [type: string, operat
 const lifecycleOf = (
   kind: EntryKind,
   { after, before }: BudgetChange,
+  reason: string | undefined,
   command: Command | undefined
 ): Happening | undefined => {
   const words = lifecycle[kind]
@@ -80,6 +81,7 @@ const lifecycleOf = (
     ? "budget.closed"
     : "budget.unfrozen"
   return at(after, type, {
+    ledger_id: after.id,
     scope: after.scope,
     unit: after.unit,
     operation: turned ? "STATUS_CHANGE" : words[1],
@@ -87,7 +89,8 @@ const lifecycleOf = (
     new_state: stateOf(after),
     ...(kind === "RESET_SPENT" && command?._tag === "Fund"
       ? { spent_override_provided: command.request.spent !== undefined }
-      : undefined)
+      : undefined),
+    ...(reason === undefined ? undefined : { reason })
   })
 }
 
@@ -216,7 +219,7 @@ export const ofChange = (
     const told = change.events?.some(({ scope, type, unit }) =>
       type.startsWith("budget.") && scope === after.scope && unit === after.unit
     )
-    const event = told === true ? undefined : lifecycleOf(kind, pair, command)
+    const event = told === true ? undefined : lifecycleOf(kind, pair, change.reason, command)
     if (event !== undefined) found.push(event)
     if (before === undefined || sameMoney(before, after)) return pair
     crossings(before, after, change, command, alerts, found)

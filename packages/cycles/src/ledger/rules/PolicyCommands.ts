@@ -32,6 +32,21 @@ const tooMany = (view: View, { tenant }: PolicyRow): Verdict | undefined =>
     reason: `it has ${MOST.toLocaleString("en")} policies, and no more are taken; delete those that no longer apply`
   })
 
+/** What the specification calls the parts of a policy; of what it does not know, our own names in its spelling. */
+const names: { readonly [field: string]: string } = {
+  overagePolicy: "commit_overage_policy",
+  defaultTtlMs: "reservation_ttl_override",
+  maxTtlMs: "reservation_ttl_override",
+  maxExtensions: "reservation_ttl_override",
+  maxReservationsPerMinute: "rate_limits",
+  maxCommitsPerMinute: "rate_limits",
+  effectiveFromMs: "effective_from",
+  effectiveUntilMs: "effective_until"
+}
+
+const nameOf = (field: string): string =>
+  names[field] ?? field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
 const noPolicy = (id: string): Verdict =>
   refused({
     code: "NOT_FOUND",
@@ -65,9 +80,9 @@ export const decideUpdatePolicy = (
   const policy: PolicyRow = { ...PolicyShape.changed(before, change), updatedAtMs: now }
   const flaw = PolicyShape.flawed(policy)
   if (flaw !== undefined) return refused(flaw)
-  const fields = Object.entries(change).filter(([, value]) => value !== undefined).map(([field]) => field)
+  const fields = Object.entries(change).filter(([, value]) => value !== undefined).map(([field]) => nameOf(field))
   return taken(view, policy) ??
-    done(policy, { documents: [policy], ...noted("update", policy, { changed_fields: fields }) })
+    done(policy, { documents: [policy], ...noted("update", policy, { changed_fields: Array.from(new Set(fields)) }) })
 }
 
 /** Its events and acts go by the names of the operations beside it; the specification's only way to end one is DISABLED. */

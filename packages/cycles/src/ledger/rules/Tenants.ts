@@ -118,6 +118,18 @@ export const decideCreateTenant = (
   return registered(profile, true, [{ kind: undefined, budgets: [], profile, events: [event] }])
 }
 
+/** What the specification calls them. */
+const names = {
+  name: "name",
+  parent: "parent_tenant_id",
+  overagePolicy: "default_commit_overage_policy",
+  defaultTtlMs: "default_reservation_ttl_ms",
+  maxTtlMs: "max_reservation_ttl_ms",
+  maxExtensions: "max_reservation_extensions",
+  expiryPolicy: "reservation_expiry_policy",
+  metadata: "metadata"
+} as const
+
 /** What the specification calls settings, as opposed to name, parent and metadata. */
 const settings = ["overagePolicy", "defaultTtlMs", "maxTtlMs", "maxExtensions", "expiryPolicy"] as const
 
@@ -140,7 +152,7 @@ export const decideUpdateTenant = (
   const fields = (["name", "parent", ...settings, "metadata"] as const).filter((name) => profile[name] !== before[name])
   const event: Happening = {
     type: settings.some((name) => fields.includes(name)) ? "tenant.settings_changed" : "tenant.updated",
-    details: { tenant_id: tenant, changed_fields: fields }
+    details: { tenant_id: tenant, changed_fields: fields.map((name) => names[name]) }
   }
   return answeredInStatus(view, tenant, profile, status ?? profile.status, [event], now)
 }
