@@ -145,6 +145,10 @@ const wordsFor = (error: Pick<CyclesError, "_tag" | "scope">): string => {
 
 /** What the wire calls a field the core has another name for. */
 const wireNames: { readonly [name: string]: string } = {
+  fromMs: "from",
+  toMs: "to",
+  timeZone: "time_zone",
+  lengthMs: "length_ms",
   idempotencyKey: "idempotency_key",
   reservationId: "reservation_id",
   ttlMs: "ttl_ms",

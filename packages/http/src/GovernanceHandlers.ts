@@ -52,7 +52,7 @@
  * const response = await handler(
  *   new Request("http://localhost/v1/admin/tenants", {
  *     method: "POST",
- *     headers: { "X-Admin-API-Key": "the admin key" },
+ *     headers: { "X-Admin-API-Key": "the admin key", "Content-Type": "application/json" },
  *     body: `{"tenant_id":"acme","name":"Acme Corporation"}`
  *   })
  * )
@@ -188,7 +188,12 @@ const tenantAccess = (options: Pick<Options, "authenticate">): Layer.Layer<Tenan
     })
   )
 
-const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
+/**
+ * Who asks, for the routes of other contracts that let the same ones in.
+ *
+ * @internal
+ */
+export const access = (options: Options): Layer.Layer<AdminKey | EitherKey, never, Governance> =>
   Layer.unwrap(Effect.map(Governance, (governance) => {
     const operator = operatorOf(governance, options)
     const principal = principalOf(governance, options)

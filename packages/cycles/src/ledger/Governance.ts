@@ -82,6 +82,7 @@ import type { EventQuery, EventsPage } from "./EventQuery.ts"
 import { categoryOf, fromId } from "./EventQuery.ts"
 import type { ApiKeysQuery, BudgetsQuery, PoliciesQuery, TenantsQuery } from "./Finding.ts"
 import * as Finding from "./Finding.ts"
+import * as History from "./History.ts"
 import type { BudgetError, PolicyError } from "./Ledger.ts"
 import { layerAuthority as ledgerAuthority, Ledger } from "./Ledger.ts"
 import type { StoreError } from "./LedgerStore.ts"
@@ -281,14 +282,14 @@ export type GovernanceError = Trouble | NotFound | TenantClosed
 /**
  * What can be governed, in the name of an operator or a principal.
  *
- * A principal governs budgets and policies of its own tenant where its permissions and its scope filter let it; tenants, keys and the audit are
- * an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
+ * A principal governs budgets and policies of its own tenant, and reads their history, where its permissions and its scope filter
+ * let it; tenants, keys and the audit are an operator's. Whatever is missing is named by `Forbidden`. A closed tenant takes no change (`TenantClosed`); reading it stays
  * possible.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Governing {
+export interface Governing extends History.Questions {
   /** Registers a tenant: 3 to 64 of a to z, 0 to 9 and `-`. Repeating it under the same name changes nothing. */
   readonly createTenant: (
     tenant: string,
@@ -1053,6 +1054,16 @@ const governing = (engine: Engine, peppers: ApiSecret.Peppers, caller: Caller): 
       caller.tenant === undefined
         ? read(NOBODY, "policies:read", "principals", undefined, (cause) => ownerOf("policy", id, cause))
         : Effect.succeed(caller.tenant),
+
+    ...History.questionsOf((tenant, body) =>
+      read(
+        tenant,
+        "budgets:read",
+        "principals",
+        undefined,
+        (cause) => engine.list(cause, (tx, view) => body(tx, view, (path) => reaches(view, cause, path)))
+      )
+    ),
 
     auditLog: (query = {}) =>
       read(

@@ -66,6 +66,7 @@ import { toError } from "./Refusal.ts"
 import type { Alerts } from "./rules/Happenings.ts"
 import * as Spending from "./rules/Spending.ts"
 import * as ScopePath from "./ScopePath.ts"
+import { invalidPage } from "./Shapes.ts"
 import * as Verification from "./Verification.ts"
 import type { View } from "./View.ts"
 
@@ -250,6 +251,16 @@ export const alertsOf = (options: AlertOptions | undefined): Alerts => {
 }
 
 /**
+ * Reads in a transaction of a tenant, as far as whoever asks may see: `reaches` says so of a path.
+ *
+ * @internal
+ */
+export type Read = <A>(
+  tenant: string,
+  body: (tx: LedgerTx, view: View, reaches: (path: string) => boolean) => Effect.Effect<A, StoreError>
+) => Effect.Effect<A, Trouble>
+
+/**
  * What history needs of the ledger around it.
  *
  * @internal
@@ -259,10 +270,7 @@ export interface Around {
   readonly entriesBell: Bell
   readonly eventsBell: Bell
   /** Reads in a transaction of a tenant; what is due in it has been expired before. */
-  readonly read: <A>(
-    tenant: string,
-    body: (tx: LedgerTx, view: View) => Effect.Effect<A, StoreError>
-  ) => Effect.Effect<A, Trouble>
+  readonly read: Read
   /** Changes the view of a transaction of a tenant before it is written. */
   readonly change: <A>(
     tenant: string,
@@ -270,6 +278,29 @@ export interface Around {
   ) => Effect.Effect<A, Trouble>
   /** Says that a tenant's events up to a number have been handed on. */
   readonly delivered: (tenant: string, upTo: number) => Effect.Effect<void, Trouble>
+}
+
+/**
+ * What can be asked about the past in somebody's name, who sees what is theirs to see.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Questions {
+  /** The balance of a budget, the entries that made it, and why a hold was last denied there. `Forbidden` outside the scope filter. */
+  readonly explain: Operations["explain"]
+  /** What was spent over time on the paths the scope filter reaches, ordered by time and value. */
+  readonly spend: Operations["spend"]
+  /** Whether the entries add up to the balances. It is about a whole tenant: `Forbidden` where a scope filter narrows the view. */
+  readonly verify: Operations["verify"]
+  /**
+   * One page of entries numbered above `after` (from the first when not given), at most `limit` (1,000). Of each, the changes to
+   * the scopes the filter reaches; entries with no other change are left out.
+   */
+  readonly entries: (
+    tenant: string,
+    options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
+  ) => Effect.Effect<ReadonlyArray<Entry>, Trouble>
 }
 
 const refuse = (refusal: Refusal): Effect.Effect<never, Trouble> =>
@@ -321,6 +352,19 @@ export const make = (around: Around): Operations => {
     }
   })
 
+  return {
+    history: (tenant, options) =>
+      tail(entriesBell, options, (after) => read(tenant, (tx) => tx.entries(tenant, after, PAGE))),
+    events: (tenant, options) =>
+      tail(eventsBell, options, (after) => read(tenant, (tx) => tx.events(tenant, after, PAGE))),
+    outbox: Outbox.make({ store, bell: eventsBell, read, delivered }),
+    compact,
+    ...questions(read)
+  }
+}
+
+/** What the past is asked, over a way to read. */
+const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify"> => {
   const explain: Operations["explain"] = Effect.fnUntraced(function*(tenant, { from, limit = 50, scope, unit }) {
     const parsed = ScopePath.parse(tenant, scope)
     if (Result.isFailure(parsed)) return yield* refuse(parsed.failure)
@@ -328,8 +372,15 @@ export const make = (around: Around): Operations => {
     if (from !== undefined && !(Number.isInteger(from) && from > 0)) {
       return yield* flawed("from", "must be the `next` of another page")
     }
-    const found = yield* read(tenant, (tx, view) => Explaining.explain(tx, view, tenant, { scope, unit }, from, limit))
-    if (found !== undefined) return found
+    const found = yield* read(tenant, (tx, view, reaches) =>
+      reaches(scope)
+        ? Effect.map(
+          Explaining.explain(tx, view, tenant, { scope, unit }, from, limit),
+          (explanation) => ({ explanation: explanation && withinReach(explanation, reaches) })
+        )
+        : Effect.succeed(undefined))
+    if (found === undefined) return yield* outOfReach(scope)
+    if (found.explanation !== undefined) return found.explanation
     const missing: Refusal = {
       code: "BUDGET_NOT_FOUND",
       scope,
@@ -365,12 +416,26 @@ export const make = (around: Around): Operations => {
     let begin = Spending.prefix(unit, Math.floor(from / HOUR_MS))
     for (;;) {
       const start = begin
-      const rows = yield* read(tenant, (tx) => tx.counters(tenant, start, end, PAGE))
-      for (const { id, used } of rows) {
-        const spender = Spending.parse(id)
-        if (scope !== undefined && !isWithin(spender.path, scope)) continue
+      const { rows, seen } = yield* read(
+        tenant,
+        (tx, _, reaches) =>
+          Effect.map(tx.counters(tenant, start, end, PAGE), (rows) => ({
+            rows,
+            seen: rows.flatMap(({ id, used }) => {
+              const spender = Spending.parse(id)
+              return reaches(spender.path) && (scope === undefined || isWithin(spender.path, scope))
+                ? [{
+                  spender,
+                  used,
+                  values: valuesOf(spender, by, scope).filter((value) => by !== "scope" || reaches(value ?? ""))
+                }]
+                : []
+            })
+          }))
+      )
+      for (const { spender, used, values } of seen) {
         const startMs = startOf(spender.hour)
-        for (const value of valuesOf(spender, by, scope)) {
+        for (const value of values) {
           const key = `${startMs} ${value ?? ""}`
           const sum = sums.get(key)
           if (sum === undefined) sums.set(key, { startMs, value, amount: used })
@@ -384,18 +449,59 @@ export const make = (around: Around): Operations => {
     return Array.from(sums.values()).sort((a, b) => a.startMs - b.startMs || compare(a.value ?? "", b.value ?? ""))
   })
 
-  return {
-    history: (tenant, options) =>
-      tail(entriesBell, options, (after) => read(tenant, (tx) => tx.entries(tenant, after, PAGE))),
-    events: (tenant, options) =>
-      tail(eventsBell, options, (after) => read(tenant, (tx) => tx.events(tenant, after, PAGE))),
-    outbox: Outbox.make({ store, bell: eventsBell, read, delivered }),
-    explain,
-    spend,
-    compact,
-    verify: (tenant) => read(tenant, (tx) => Verification.verify(tx, tenant))
-  }
+  const verify: Operations["verify"] = (tenant) =>
+    Effect.flatMap(
+      read<Verification.Verification | undefined>(tenant, (tx, _, reaches) =>
+        reaches(`tenant:${tenant}`) ? Verification.verify(tx, tenant) : Effect.succeed(undefined)),
+      (found) =>
+        found === undefined ? outOfReach(`tenant:${tenant}`) : Effect.succeed(found)
+    )
+
+  return { explain, spend, verify }
 }
+
+/**
+ * The past, for one who may not see all of it.
+ *
+ * @internal
+ */
+export const questionsOf = (read: Read): Questions => ({
+  ...questions(read),
+  entries: (tenant, { after = 0, limit = PAGE } = {}) => {
+    const refusal = invalidPage({ after, limit })
+    if (refusal !== undefined) return refuse(refusal)
+    return read(tenant, (tx, _, reaches) => {
+      const seen: Array<Entry> = []
+      const next = (after: number): Effect.Effect<ReadonlyArray<Entry>, StoreError> =>
+        Effect.flatMap(tx.entries(tenant, after, limit), (rows) => {
+          for (const row of rows) {
+            const changes = row.changes.filter((change) => reaches(change.after.scope))
+            if (seen.length === limit) break
+            if (changes.length === row.changes.length) seen.push(row)
+            else if (changes.length > 0) seen.push({ ...row, changes })
+          }
+          const last = rows[rows.length - 1]
+          return last === undefined || rows.length < limit || seen.length === limit
+            ? Effect.succeed(seen)
+            : next(last.number)
+        })
+      return next(after)
+    })
+  }
+})
+
+/** A hold may have been denied on a path the caller does not see. */
+const withinReach = (
+  explanation: Explaining.Explanation,
+  reaches: (path: string) => boolean
+): Explaining.Explanation => {
+  const { details, scope } = explanation.denial?.event ?? {}
+  const path = details?.scope_path ?? scope
+  return typeof path !== "string" || reaches(path) ? explanation : { ...explanation, denial: undefined }
+}
+
+const outOfReach = (scope: string): Effect.Effect<never, Trouble> =>
+  refuse({ code: "FORBIDDEN", scope, reason: "the scope filter does not reach there" })
 
 const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 

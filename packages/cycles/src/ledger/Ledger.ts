@@ -461,7 +461,8 @@ export const make = Effect.fnUntraced(
       store,
       entriesBell,
       eventsBell,
-      read: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body)),
+      read: (tenant, body) =>
+        Effect.flatMap(causeFor(tenant), (cause) => list(cause, (tx, view) => body(tx, view, () => true))),
       change: (tenant, body) => Effect.flatMap(causeFor(tenant), (cause) => list(cause, body, true)),
       delivered: (tenant, upTo) => execute({ _tag: "Delivered", cause: { tenant, ...Batch.system }, upTo })
     })

@@ -19,7 +19,19 @@ export const routes = {
   getBalances: { method: "GET", path: "/v1/balances" },
   createEvent: { method: "POST", path: "/v1/events" },
   getEvidence: { method: "GET", path: "/v1/evidence/:evidence_id" },
-  getEvidenceJwks: { method: "GET", path: "/v1/.well-known/cycles-jwks.json" }
+  getEvidenceJwks: { method: "GET", path: "/v1/.well-known/cycles-jwks.json" },
+
+  explain: { method: "GET", path: "/v1/admin/history/explain" },
+  entries: { method: "GET", path: "/v1/admin/history/entries" },
+  spend: { method: "GET", path: "/v1/admin/history/spend" },
+  verify: { method: "GET", path: "/v1/admin/history/verify" },
+  limits: { method: "GET", path: "/v1/admin/history/limits" },
+  setLimits: { method: "PUT", path: "/v1/admin/control/limits" },
+  closeBudget: { method: "POST", path: "/v1/admin/control/budgets/close" },
+  rotateApiKey: { method: "POST", path: "/v1/admin/control/api-keys/:key_id/rotate" },
+  policyState: { method: "GET", path: "/v1/admin/control/policies/:policy_id" },
+  extendPolicy: { method: "PATCH", path: "/v1/admin/control/policies/:policy_id" },
+  deletePolicy: { method: "DELETE", path: "/v1/admin/control/policies/:policy_id" }
 } as const
 
 /** A parameter that may be absent; a blank one is. Clients write `?from=${maybeUnset}` into every query. */
