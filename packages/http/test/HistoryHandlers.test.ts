@@ -140,7 +140,7 @@ describe("history over HTTP", () => {
       assert.strictEqual(first.body["next"], 2)
       const rest = yield* admin("GET", "/v1/admin/history/entries", { ...TENANT, after: "2" })
       const [event] = rest.body["entries"] as ReadonlyArray<Json>
-      const [change] = event?.["changes"] as ReadonlyArray<Json>
+      const [change] = event!["changes"] as ReadonlyArray<Json>
       assert.deepStrictEqual(change?.["after"], {
         allocated: MAX,
         spent: 40,

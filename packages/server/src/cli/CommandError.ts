@@ -53,6 +53,7 @@ const nextOf = (code: string | undefined, status: number): string | undefined =>
     case "UNAUTHORIZED":
       return "Give the admin key by CYCLES_ADMIN_API_KEY or --admin-key, or a tenant's key by CYCLES_API_KEY or --api-key"
     case "FORBIDDEN":
+    case "INSUFFICIENT_PERMISSIONS":
       return "Use the admin key, or a key with that permission and scope: cycles key create --help"
     case "TENANT_NOT_FOUND":
       return "See cycles tenant list, or make it: cycles tenant create"

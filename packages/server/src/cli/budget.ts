@@ -48,15 +48,16 @@ const overdraftFlag = Flag.String("overdraft").pipe(
 
 const wordsFor = (budget: Views.Budget) => (paint: Paint): string => {
   const written = (amount: Views.Budget["spent"]) => amount === undefined ? undefined : Amount.format(amount)
+  const unlessNone = (amount: Views.Budget["debt"]) => amount?.amount === 0n ? undefined : written(amount)
   return Output.facts(paint, [
     ["scope", budget.scope],
     ["status", budget.is_over_limit === true ? `${budget.status}, over its limit` : budget.status],
     ["allocated", Amount.format(budget.allocated)],
     ["spent", written(budget.spent)],
     ["held", written(budget.reserved)],
-    ["debt", written(budget.debt)],
+    ["debt", unlessNone(budget.debt)],
     ["remaining", Amount.format(budget.remaining)],
-    ["overdraft limit", written(budget.overdraft_limit)],
+    ["overdraft limit", unlessNone(budget.overdraft_limit)],
     ["overage policy", budget.commit_overage_policy]
   ])
 }

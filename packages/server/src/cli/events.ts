@@ -8,6 +8,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { atMostFlag, command, instantOf, pages, read, sinceFlag, tenantFlag, tenantOf } from "./client.ts"
+import type { Request } from "./Connection.ts"
+import { Connection } from "./Connection.ts"
 import * as Output from "./Output.ts"
 import * as Views from "./Views.ts"
 
@@ -23,6 +25,13 @@ export const lineOf = ({ data, event_type, scope, timestamp }: Views.Event): Rea
     .join(", ")
 ]
 
+/** Some events, an operator's of any tenant or a tenant's own: newest first unless the query says otherwise. */
+export const eventsOf = (query: Request["query"], limit?: number) =>
+  Effect.flatMap(
+    Connection,
+    ({ isOperator }) => pages("events", { path: isOperator ? "/v1/admin/events" : "/v1/events", query }, limit)
+  )
+
 export const events = command(
   "events",
   {
@@ -37,10 +46,7 @@ export const events = command(
   Effect.fnUntraced(function*({ limit, since, tenant, type }) {
     const tenant_id = yield* tenantOf(tenant)
     const from = Option.isNone(since) ? undefined : yield* instantOf("--since", since.value)
-    const events = yield* pages("events", {
-      path: "/v1/admin/events",
-      query: { tenant_id, event_type: Option.getOrUndefined(type), from }
-    }, limit)
+    const events = yield* eventsOf({ tenant_id, event_type: Option.getOrUndefined(type), from }, limit)
     const rows = yield* read(Views.Events)(events)
     yield* Output.print({ events }, (paint) => Output.table(paint, ["AT", "EVENT", "SCOPE", "WHY"], rows.map(lineOf)))
   })
