@@ -44,6 +44,7 @@ import * as Option from "effect/Option"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import * as Estimate from "./Estimate.ts"
+import * as GenAiSpan from "./GenAiSpan.ts"
 import * as Price from "./Price.ts"
 import type { ModelName } from "./PriceBook.ts"
 import { PriceBook, UnpricedModel } from "./PriceBook.ts"
@@ -136,7 +137,10 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
       onUnsettled: (exit) =>
         options.onUnsettled === "release" || Denials.isUnbilled(exit) ? { ...estimate, amount: 0n } : estimate
     }, (r) =>
-      Effect.map(inner.embedMany(inputs), (response) => {
+      Effect.gen(function*() {
+        const span = yield* GenAiSpan.current
+        if (span !== undefined) GenAiSpan.asked(span, "embeddings", name)
+        const response = yield* inner.embedMany(inputs)
         const { flaws, usage } = TokenUsage.fromResponse({
           inputTokens: {
             total: response.usage.inputTokens,
@@ -146,6 +150,7 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
           },
           outputTokens: { total: 0, text: undefined, reasoning: undefined }
         }, { input: maximum, output: 0 })
+        if (span !== undefined) GenAiSpan.answered(span, usage, name?.model)
         return r.commit(amountOf(usage.input), response, {
           metrics: { tokensInput: usage.input, ...(name === undefined ? undefined : { modelVersion: name.model }) },
           metadata: { price: source, ...(flaws.length === 0 ? undefined : { usage_flaws: flaws }) }

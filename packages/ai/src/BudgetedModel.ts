@@ -57,12 +57,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import type { NoExcessProperties } from "effect/Types"
 import * as BudgetedToolkit from "./BudgetedToolkit.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import type { Allowances, ModelRequest } from "./Estimate.ts"
 import * as Estimate from "./Estimate.ts"
+import * as GenAiSpan from "./GenAiSpan.ts"
 import * as Price from "./Price.ts"
 import type { ModelName } from "./PriceBook.ts"
 import { PriceBook, UnpricedModel } from "./PriceBook.ts"
@@ -274,6 +276,7 @@ type Unit = "USD_MICROCENTS" | "TOKENS"
 
 /** What is known of a call before it is made. */
 interface Plan {
+  readonly name: ModelName | undefined
   readonly request: Omit<Budget.Request<Unit>, "onUnsettled">
   readonly maxima: TokenUsages.Maxima
   readonly media: boolean
@@ -335,6 +338,7 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
         : Price.cost(price, usage, { input: media, output: hasMediaOutput }).amount
     const source = price?.source ?? "tokens"
     return {
+      name,
       maxima,
       media,
       toolkit,
@@ -370,6 +374,8 @@ const answered: ReadonlySet<AiError.AiErrorReason["_tag"]> = new Set([
 interface Progress {
   sent: boolean
   answered: boolean
+  /** The span of the guard, where somebody traces. */
+  span: Tracer.Span | undefined
 }
 
 const unsettledCost = (
@@ -395,6 +401,7 @@ const isFinish = (part: Response.AnyPart): part is Response.FinishPart => part.t
 /** What the parts of an answer say was used, in money or tokens, and for the record. */
 const chargeOf = (
   plan: Plan,
+  span: Tracer.Span | undefined,
   parts: {
     readonly finish: Response.FinishPart | undefined
     readonly modelId: string | undefined
@@ -406,6 +413,7 @@ const chargeOf = (
     parts.finish?.usage ?? { inputTokens: noInput, outputTokens: noOutput },
     plan.maxima
   )
+  if (span !== undefined) GenAiSpan.answered(span, usage, parts.modelId)
   const metrics: Metrics = {
     tokensInput: usage.input,
     tokensOutput: usage.output,
@@ -449,6 +457,10 @@ const prepare = Effect.fnUntraced(function*(
   progress: Progress
 ) {
   const maximum = Caps.clampTokens(caps, plan.maxima.output)
+  progress.span = yield* GenAiSpan.current
+  if (progress.span !== undefined) {
+    GenAiSpan.asked(progress.span, "chat", plan.name, options.withMaxTokens === undefined ? undefined : maximum)
+  }
   const isCapEnforced = options.withMaxTokens !== undefined || maximum === plan.maxima.output
   if (!isCapEnforced) {
     yield* Effect.logWarning(
@@ -485,7 +497,7 @@ const generate = (
   send: (call: Call) => Effect.Effect<Answer, AiError.AiError>
 ): Effect.Effect<Answer, AiError.AiError | Failure, Budget.Budget> =>
   Effect.flatMap(plan, (plan) => {
-    const progress: Progress = { sent: false, answered: false }
+    const progress: Progress = { sent: false, answered: false, span: undefined }
     return Budget.guard({
       ...plan.request,
       onUnsettled: (exit) => unsettledCost(options, plan, progress, exit, 0)
@@ -496,7 +508,7 @@ const generate = (
           progress.sent = true
           return send(prepared.call)
         }))
-        const charge = chargeOf(plan, {
+        const charge = chargeOf(plan, progress.span, {
           finish: answer.content.find(isFinish),
           modelId: answer.content.find((part) => part.type === "response-metadata")?.modelId,
           hasMedia: answer.content.some((part) => part.type === "file")
@@ -541,7 +553,7 @@ const stream = (
   send: (call: Call) => Stream.Stream<Response.AnyPart, AiError.AiError>
 ): Stream.Stream<Response.AnyPart, AiError.AiError | Failure, Budget.Budget> =>
   Stream.unwrap(Effect.map(plan, (plan) => {
-    const progress: Progress = { sent: false, answered: false }
+    const progress: Progress = { sent: false, answered: false, span: undefined }
     let isCapEnforced = true
     return Budget.guardStream({ ...plan.request, onUnsettled: "release" }, {
       stream: (r) =>
@@ -563,7 +575,7 @@ const stream = (
             metadata: { price: plan.source, estimated: true }
           })
         }
-        const charge = chargeOf(plan, seen, isCapEnforced)
+        const charge = chargeOf(plan, progress.span, seen, isCapEnforced)
         return r.commit(charge.amount, undefined, charge.report)
       }
     })

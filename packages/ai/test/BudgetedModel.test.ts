@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { Provider } from "./support.ts"
 import { balance, finish, layerProvider, makeProvider, usageOf } from "./support.ts"
 
@@ -359,6 +360,38 @@ describe("BudgetedModel", () => {
       assert.propertyVal(second.toolResults[0]?.encodedResult, "error", "BudgetExceeded")
       assert.strictEqual((yield* balance("RISK_POINTS")).spent, 40n)
     }).pipe(Effect.provide([setting(provider), toolkit.toLayer({ send_email: () => Effect.succeed("sent") })]))
+  })
+
+  NoLeaks.effect("says on the span of its guard what was asked and used, by the names of the conventions", () => {
+    const provider = makeProvider()
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = Tracer.nativeTracer.span(options)
+        spans.push(span)
+        return span
+      }
+    })
+    return Effect.gen(function*() {
+      provider.answer = Effect.succeed([finish(usageOf(1_000, 50, { cacheRead: 400, reasoning: 30 }))])
+      yield* Effect.withTracer(ask, tracer)
+      provider.stream = Stream.make(finish(usageOf(10, 5)))
+      yield* Effect.withTracer(Stream.runDrain(BudgetedModel.streamText({ prompt: "Hello" })), tracer)
+      const [call, stream] = spans.filter(({ name }) => name === "Budget.guard").map(({ attributes }) =>
+        Object.fromEntries(attributes)
+      )
+      assert.deepInclude(call, {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1_000,
+        "gen_ai.usage.output_tokens": 50,
+        "gen_ai.usage.cache_read.input_tokens": 400,
+        "cycles.unit": "USD_MICROCENTS",
+        "cycles.charged": 600 * 100 + 400 * 50 + 50 * 200
+      })
+      assert.deepInclude(stream, { "gen_ai.usage.input_tokens": 10, "cycles.charged": 10 * 100 + 5 * 200 })
+    }).pipe(Effect.provide(setting(provider)))
   })
 
   it("has its denials in its types", () => {

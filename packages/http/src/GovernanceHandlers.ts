@@ -52,7 +52,7 @@
  * const response = await handler(
  *   new Request("http://localhost/v1/admin/tenants", {
  *     method: "POST",
- *     headers: { "X-Admin-API-Key": "the admin key" },
+ *     headers: { "X-Admin-API-Key": "the admin key", "Content-Type": "application/json" },
  *     body: `{"tenant_id":"acme","name":"Acme Corporation"}`
  *   })
  * )

@@ -105,12 +105,18 @@ export interface Options {
 }
 
 /**
- * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL.
+ * What a router of these routes has to be set up with: a reservation id may be 128 characters, each of them up to 12 in a URL. And
+ * a path is the specification's to the letter, so that whoever filters paths on the way sees what is meant.
  *
  * @category configuration
  * @since 0.1.0
  */
-export const routerConfig = { maxParamLength: 12 * 128 }
+export const routerConfig = {
+  maxParamLength: 12 * 128,
+  caseSensitive: true,
+  ignoreDuplicateSlashes: false,
+  ignoreTrailingSlash: false
+}
 
 /**
  * The routes of the runtime plane, on the router around them. Give that router {@link routerConfig}.

@@ -346,6 +346,17 @@ describe("A request is refused", () => {
       })
     ))
 
+  it.live("for a path that is another's: paths are the specification's to the letter", () =>
+    withLedger((send) =>
+      Effect.gen(function*() {
+        for (const path of ["/v1/decide/", "//v1/decide", "/v1//decide", "/V1/decide", "/v1/DECIDE", "/v1/decide/x"]) {
+          const { idempotency_key: _, ...asked } = JSON.parse(reserve())
+          const answer = yield* send("POST", path, { body: JSON.stringify({ ...asked, idempotency_key: path }) })
+          assert.deepStrictEqual([answer.status, answer.body["error"]], [404, "NOT_FOUND"], path)
+        }
+      })
+    ))
+
   it.live("for its length or its kind", () =>
     withLedger((send) =>
       Effect.gen(function*() {

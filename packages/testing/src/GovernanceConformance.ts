@@ -1811,7 +1811,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           const { asOperator } = yield* Governance.Governance
           const operator = asOperator({ actor: "ops" })
           const names = ["cherry", "Apple", "banana"]
-          for (let i = 0; i < 210; i++) {
+          for (let i = 0; i < 120; i++) {
             const id = `t-${String(i).padStart(3, "0")}`
             yield* operator.createTenant(id, {
               name: `${names[i % 3]} ${i}`,
@@ -1820,12 +1820,12 @@ export const suite = (name: string, store: StoreLayer): void => {
           }
           const find = (query: Governance.TenantsQuery) =>
             paged((cursor) => operator.findTenants({ ...query, cursor }), ({ tenant }) => tenant)
-          const all = Array.from({ length: 210 }, (_, i) => `t-${String(i).padStart(3, "0")}`)
+          const all = Array.from({ length: 120 }, (_, i) => `t-${String(i).padStart(3, "0")}`)
           assert.deepStrictEqual(yield* find({ limit: 99 }), all)
           assert.deepStrictEqual(yield* find({ limit: 50, sortBy: "tenant_id" }), all.toReversed())
           assert.deepStrictEqual(yield* find({ parent: "t-000" }), ["t-001", "t-002", "t-003"])
-          assert.deepStrictEqual(yield* find({ search: "T-20" }), all.slice(200))
-          assert.lengthOf(yield* find({ search: "APPLE", limit: 7 }), 70)
+          assert.deepStrictEqual(yield* find({ search: "T-11" }), all.slice(110))
+          assert.lengthOf(yield* find({ search: "APPLE", limit: 7 }), 40)
           yield* operator.suspendTenant("t-100")
           assert.deepStrictEqual(yield* find({ status: "SUSPENDED" }), ["t-100"])
           const byName = yield* paged(
@@ -1833,7 +1833,7 @@ export const suite = (name: string, store: StoreLayer): void => {
             ({ name }) => name
           )
           assert.deepStrictEqual(byName, [...byName].sort())
-          assert.lengthOf(new Set(byName), 210)
+          assert.lengthOf(new Set(byName), 120)
 
           const { cursor } = yield* operator.findTenants({ limit: 1 })
           for (
@@ -1846,7 +1846,7 @@ export const suite = (name: string, store: StoreLayer): void => {
               { search: "x".repeat(129) }
             ] as const
           ) {
-            assert.strictEqual(yield* failure(operator.findTenants(bad)), "InvalidRequest", JSON.stringify(bad))
+            assert.strictEqual(yield* failure(operator.findTenants(bad)), "InvalidRequest", Formatter.format(bad))
           }
         }).pipe(Effect.provide(layer)),
       30_000
@@ -1865,7 +1865,7 @@ export const suite = (name: string, store: StoreLayer): void => {
           yield* operator.createBudget(tenant, { scope: `tenant:${tenant}/agent:a`, allocated: Amount.tokens(100) })
         }
         // More than are read at once.
-        for (let i = 0; i < 520; i++) {
+        for (let i = 0; i < 230; i++) {
           yield* operator.createBudget("t-03", { scope: `tenant:t-03/app:${i}`, allocated: Amount.tokens(i) })
         }
 
@@ -1884,32 +1884,30 @@ export const suite = (name: string, store: StoreLayer): void => {
             (cursor) => operator.findBudgets({ ...query, cursor }),
             ({ balance }) => `${balance.scope} ${balance.remaining.unit}`
           )
-        const all = yield* budgets({ limit: 200 })
-        assert.lengthOf(all, 534)
-        assert.lengthOf(new Set(all), 534)
+        const all = yield* budgets({ limit: 240 })
+        assert.lengthOf(all, 244)
+        assert.lengthOf(new Set(all), 244)
         assert.deepStrictEqual(all, [...all].sort())
-        assert.deepStrictEqual(yield* budgets({ limit: 333 }), all)
-        assert.deepStrictEqual(yield* budgets({ sortBy: "scope", sortDir: "asc", limit: 300 }), all)
+        assert.deepStrictEqual(yield* budgets({ limit: 99 }), all)
+        assert.deepStrictEqual(yield* budgets({ sortBy: "scope", sortDir: "asc", limit: 150 }), all)
         assert.deepStrictEqual(
-          yield* budgets({ sortBy: "tenant_id", sortDir: "desc", limit: 300, unit: "CREDITS" }),
-          [
-            ...tenants.filter((_, i) => i % 3 === 0).map((tenant) => `tenant:${tenant} CREDITS`)
-          ].reverse()
+          yield* budgets({ sortBy: "tenant_id", sortDir: "desc", limit: 150, unit: "CREDITS" }),
+          tenants.filter((_, i) => i % 3 === 0).map((tenant) => `tenant:${tenant} CREDITS`).toReversed()
         )
         const own = all.filter((name) => name.startsWith("tenant:t-03"))
-        assert.lengthOf(own, 522)
+        assert.lengthOf(own, 232)
         assert.deepStrictEqual(yield* budgets({ tenant: "t-03", limit: 100 }), own)
-        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03", limit: 400 }), own)
-        const some = own.filter((name) => name.startsWith("tenant:t-03/app:51"))
+        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03", limit: 150 }), own)
+        const some = own.filter((name) => name.startsWith("tenant:t-03/app:22"))
         assert.lengthOf(some, 11)
-        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03/app:51", limit: 4 }), some)
-        assert.deepStrictEqual(yield* budgets({ search: "APP:51", limit: 4 }), some)
+        assert.deepStrictEqual(yield* budgets({ scopePrefix: "tenant:t-03/app:22", limit: 4 }), some)
+        assert.deepStrictEqual(yield* budgets({ search: "APP:22", limit: 4 }), some)
         assert.deepStrictEqual(yield* budgets({ unit: "CREDITS", search: "t-1" }), [
           "tenant:t-12 CREDITS",
           "tenant:t-15 CREDITS",
           "tenant:t-18 CREDITS"
         ])
-      }).pipe(Effect.provide(layer)), 60_000)
+      }).pipe(Effect.provide(layer)), 120_000)
 
     it.effect("sort budgets by what is spent of them and owed on them", () =>
       Effect.gen(function*() {

@@ -46,6 +46,7 @@ import type { ReservationsQuery, ReservationStatus, SortBy } from "effect-cycles
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import type * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 
@@ -321,7 +322,7 @@ const inEveryOrder = Effect.fnUntraced(
             found.push(...page)
             if (page.length < limit) break
           }
-          assert.deepStrictEqual(found, expected, JSON.stringify({ ...order, isDown, limit }))
+          assert.deepStrictEqual(found, expected, Formatter.format({ ...order, isDown, limit }))
         }
       }
     }

@@ -425,24 +425,29 @@ const sendOf = (draw: Draw, { headers, operations, strangers, values }: Options)
 
   const inPath = new Map<string, string>()
   const query: Array<string> = []
+  // The only parameter in a header there is repeats a member of the body.
+  let isKeyRepeated = false
   for (const parameter of operation.parameters) {
     if (parameter.in === "path") inPath.set(parameter.name, escape(parameterOf(parameter)))
     else if (!parameter.isRequired && !rarely(draw, 5)) continue
-    else if (parameter.in === "query") query.push(`${parameter.name}=${escape(parameterOf(parameter))}`)
+    else if (parameter.in === "header") isKeyRepeated = true
+    else query.push(`${parameter.name}=${escape(parameterOf(parameter))}`)
   }
   let body: string | Uint8Array | undefined
   let { method } = operation
   if (operation.requestBody !== undefined) {
     let tree = numbered(valueOf(operation.requestBody, "", values, draw), draw)
     given["content-type"] = "application/json"
+    const key = tree instanceof Obj ? tree.members.find(([name]) => name === "idempotency_key")?.[1] : undefined
+    if (isKeyRepeated && typeof key === "string" && /^[\x21-\x7e]+$/.test(key)) given["x-idempotency-key"] = key
     // What is drawn next decides how much is wrong: often nothing, mostly one thing.
-    if (draw(3) === 2) {
+    if (rarely(draw, 4)) {
       const [twisted, twist] = twistTree(tree, draw)
       tree = twisted
       twists.push(`body: ${twist}`)
     }
     body = write(tree)
-    if (rarely(draw, 8)) {
+    if (rarely(draw, 10)) {
       const [twisted, twist] = twistText(body, draw)
       body = twisted
       twists.push(`body ${twist}`)
@@ -492,7 +497,7 @@ const sendOf = (draw: Draw, { headers, operations, strangers, values }: Options)
 }
 
 const stepOf = (draw: Draw, options: Options): Step =>
-  rarely(draw, 25) ? { _tag: "Wait", ms: pick(draw, [1_000, 70_000, 10_000, 90_000_000]) } : sendOf(draw, options)
+  rarely(draw, 25) ? { _tag: "Wait", ms: pick(draw, [1_000, 70_000, 10_000, 600_000]) } : sendOf(draw, options)
 
 /** How many numbers a step draws at most. More would be 0, which is simplest. */
 const NUMBERS = 120

@@ -204,7 +204,13 @@ export const make = (
     })
     const { pathname, search } = new URL(request.url)
     const body = await response.clone().text()
-    seen({ method: request.method, path: pathname + search, status: response.status, headers, body })
+    seen({
+      method: request.method,
+      path: pathname + search,
+      status: response.status,
+      headers,
+      body
+    })
     return response
   }
 

@@ -20,7 +20,7 @@ const TENANTS = 100
 /** So many tenants are read side by side, where none is named. */
 const SIDE_BY_SIDE = 8
 /** So many rows of one tenant are read at once. */
-const ROWS = 500
+const ROWS = 200
 const LIMIT = 50
 /** Beyond every id. */
 const END = "\uffff"

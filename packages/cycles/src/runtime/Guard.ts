@@ -44,6 +44,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { Action } from "../protocol/Action.ts"
 import type { Amount, Unit } from "../protocol/Amount.ts"
 import { BudgetAuthority } from "../protocol/BudgetAuthority.ts"
@@ -228,7 +229,7 @@ const millis = (input: Duration.Input | undefined): number | undefined =>
  */
 export const make = Effect.fnUntraced(function*(options?: Options) {
   const line = Line.make()
-  const authority = Line.watch(line, yield* BudgetAuthority)
+  const authority = Telemetry.observe(Line.watch(line, yield* BudgetAuthority))
   const subject = Subjects.merge(yield* Subjects.Default, options?.subject ?? {})
   const defaults = {
     ttlMs: millis(options?.ttl),
@@ -542,12 +543,21 @@ export const guardStream = <const U extends Unit, A, E, R, M>(
 ): Stream.Stream<A, E | GuardError, R | Budget> =>
   Stream.unwrap(Effect.gen(function*() {
     let state = options.meter.initial
-    const opened = yield* Deferred.make<Guarded<unknown, U>, GuardError>()
+    const opened = yield* Deferred.make<
+      { readonly reservation: Guarded<unknown, U>; readonly span: Tracer.Span | undefined },
+      GuardError
+    >()
     const closing = yield* Deferred.make<Exit.Exit<unknown, unknown>>()
     // The guarded work is the stream's life: it begins with the hold and ends when the stream's scope does.
     const life = yield* perform(
       request,
-      (reservation) => Effect.andThen(Deferred.succeed(opened, reservation), Deferred.await(closing)),
+      (reservation) =>
+        Effect.withFiber((fiber) =>
+          Effect.andThen(
+            Deferred.succeed(opened, { reservation, span: Telemetry.spanOf(fiber) }),
+            Deferred.await(closing)
+          )
+        ),
       (exit, reservation) =>
         verdictOf(options.settle(reservation, state, Exit.isSuccess(exit) ? exit.value : exit), reservation)
     ).pipe(
@@ -559,8 +569,14 @@ export const guardStream = <const U extends Unit, A, E, R, M>(
     yield* Effect.addFinalizer((exit) =>
       Effect.andThen(Deferred.succeed(closing, exit), Lease.wasInterrupted(exit) ? Effect.void : Fiber.await(life))
     )
-    const reservation = yield* Deferred.await(opened)
-    const metered = Stream.tap(options.stream(reservation), (element) =>
+    const { reservation, span } = yield* Deferred.await(opened)
+    const built = options.stream(reservation)
+    // What the stream does is done under the guard's span, though in the fiber of whoever runs it.
+    const traced = span === undefined ? built : Stream.updateContext(
+      built,
+      (context: Context.Context<R>) => Context.add(context, Tracer.ParentSpan, span)
+    )
+    const metered = Stream.tap(traced, (element) =>
       Effect.sync(() => {
         state = options.meter.step(state, element)
       }))

@@ -297,13 +297,14 @@ export const commit = (
   const request = commitOf(lease, actual, report)
   const direct = Effect.onExit(commitOutcome(keeper, lease, request), () => Effect.sync(stop))
   const { settling } = keeper
-  return settling === undefined
+  const begun = settling === undefined
     ? Effect.succeed(direct)
     : Effect.map(settling.begin(lease.id, request, lease.request), (journaled) => {
       if (journaled === undefined) return direct
       stop()
       return journaled
     })
+  return Effect.andThen(Telemetry.used(lease.request.action, lease.request.estimate, actual), begun)
 }
 
 const commitOf = (lease: Lease, actual: AnyAmount, report: Report | undefined): CommitRequest => {
@@ -349,7 +350,11 @@ const heldOutcome = (
 const eventOutcome = (keeper: Keeper, lease: Lease, commit: CommitRequest): Effect.Effect<Outcome> =>
   Effect.matchEffect(persist(keeper.authority.event(Settling.eventOf(lease.id, commit, lease.request))), {
     onFailure: (error) => settledBadly(lease.id, "event", error),
-    onSuccess: ({ charged }) => Effect.succeed<Outcome>({ _tag: "RecoveredAsEvent", charged: charged ?? commit.actual })
+    onSuccess: ({ charged }) =>
+      Effect.as(Telemetry.recovered("event"), {
+        _tag: "RecoveredAsEvent",
+        charged: charged ?? commit.actual
+      })
   })
 
 /** What a hold's owner may know of it. */

@@ -137,7 +137,7 @@ const underLease = <U extends Unit, A, E, R>(
             restore
           )
           return span === undefined ? ending : Effect.map(ending, (ended) => {
-            if (ended.outcome !== undefined) span.attribute("cycles.outcome", ended.outcome._tag)
+            if (ended.outcome !== undefined) Telemetry.ended(span, ended.outcome)
             return ended
           })
         }

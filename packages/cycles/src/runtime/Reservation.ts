@@ -170,7 +170,7 @@ const own = <U extends Unit>(
         settled :
         Effect.tap(
           Telemetry.within(lifetime, settled),
-          (outcome) => Effect.sync(() => lifetime.span.attribute("cycles.outcome", outcome._tag))
+          (outcome) => Effect.sync(() => Telemetry.ended(lifetime.span, outcome))
         )
     const beating = yield* Telemetry.within(lifetime, Lease.beat(keeper, lease, "warn"))
     const stop = (): void => beating.fiber.interruptUnsafe()

@@ -24,6 +24,7 @@ import type { CommitRequest } from "../protocol/Settle.ts"
 import type { Background } from "./Background.ts"
 import type * as Journal from "./Journal.ts"
 import type { Outcome } from "./Settlement.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 export interface Settling {
   /**
@@ -47,6 +48,8 @@ interface Trial {
 /** Several records that are settled together: what the authority will say to all of them need not be asked for each. */
 interface Run {
   unauthorized: boolean
+  /** Whether they were left by an earlier attempt, perhaps of another process. */
+  readonly isReplay: boolean
   readonly gate: <A, E>(attempt: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }
 
@@ -239,6 +242,8 @@ export const make = Effect.fnUntraced(function*(options: {
       if (Exit.isSuccess(exit)) {
         if (exit.value === undefined) return pending(trial)
         yield* told(journal.resolve(id))
+        if (exit.value._tag === "RecoveredAsEvent") yield* Telemetry.recovered("event")
+        else if (run.isReplay) yield* Telemetry.recovered("journal")
         return refused === undefined || exit.value._tag !== "Committed"
           ? exit.value
           : yield* settledBadly(id, "commit", refused, exit.value.charged)
@@ -319,7 +324,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const left = records.filter(({ reservationId }) => !active.has(reservationId))
     if (left.length === 0) return
     yield* Effect.logInfo(`Settling ${left.length} reservations that were left in the journal`)
-    const run: Run = { unauthorized: false, gate: semaphore.withPermit }
+    const run: Run = { unauthorized: false, gate: semaphore.withPermit, isReplay: true }
     yield* Effect.forEach(left, (record) => start(record, undefined, { error: undefined }, run), { discard: true })
   })
 
@@ -355,7 +360,11 @@ export const make = Effect.fnUntraced(function*(options: {
           onSuccess: () => {
             const trial: Trial = { error: undefined }
             return Effect.map(
-              start(record, reserved.estimate, trial, { unauthorized: false, gate: (attempt) => attempt }),
+              start(record, reserved.estimate, trial, {
+                unauthorized: false,
+                isReplay: false,
+                gate: (attempt) => attempt
+              }),
               (fiber) =>
                 Effect.flatMap(Effect.timeoutOption(Fiber.await(fiber), settleTimeoutMs), (exit) => {
                   if (exit._tag === "Some") {

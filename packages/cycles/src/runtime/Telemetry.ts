@@ -4,7 +4,10 @@
  * Every log line of a guarded body names its reservation, scope and action. A span is made for each guard, but only where a tracer
  * is installed that does something with it: Effect's own keeps spans to itself, and a span costs as much as half a guard.
  *
- * Counters: `cycles_denials`, `cycles_unguarded_runs` and `cycles_shadow_decisions`.
+ * What is asked of the authority is a span below it, `Budget.reserve`, `Budget.extend`, `Budget.commit` and so on.
+ *
+ * Counters: `cycles_decisions`, `cycles_denials`, `cycles_operations`, `cycles_overruns`, `cycles_recoveries`, `cycles_unguarded_runs` and
+ * `cycles_shadow_decisions`. Histograms: `cycles_operation_duration` and `cycles_estimate_drift`.
  *
  * @internal
  */
@@ -18,11 +21,13 @@ import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import type { Action } from "../protocol/Action.ts"
-import type { Unit } from "../protocol/Amount.ts"
+import type { AnyAmount, Unit } from "../protocol/Amount.ts"
+import type { Operations } from "../protocol/BudgetAuthority.ts"
 import type { Denied } from "../protocol/CyclesError.ts"
 import { isDenied } from "../protocol/CyclesError.ts"
 import type { ReservationId } from "../protocol/Ids.ts"
 import type { Details } from "./Hold.ts"
+import type { Outcome } from "./Settlement.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // spans
@@ -107,6 +112,19 @@ export const given = <U extends Unit>(span: Tracer.Span, details: Details<U>): v
   if (details.held) span.attribute("cycles.reservation_id", details.id)
   if (scope !== undefined) span.attribute("cycles.scope", scope)
   span.attribute("cycles.decision", details.decision)
+  span.attribute("cycles.unit", details.reserved.unit)
+  span.attribute("cycles.estimate", numberOf(details.reserved.amount))
+}
+
+/** A tracer has no bigint; beyond 2^53 it is told a rounded number. */
+const numberOf = (amount: bigint): number => Number(amount)
+
+/** Says on the span what became of its settlement. */
+export const ended = (span: Tracer.Span, outcome: Outcome): void => {
+  span.attribute("cycles.outcome", outcome._tag)
+  if ("charged" in outcome && outcome.charged !== undefined) {
+    span.attribute("cycles.charged", numberOf(outcome.charged.amount))
+  }
 }
 
 /** Says on the span that the work goes on under another hold. */
@@ -161,7 +179,10 @@ const shadowDecisions = Metric.counter("cycles_shadow_decisions", {
 
 /** Counts a reserve that was denied. */
 export const denied = (action: Action, error: Denied): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(denials, { error: error._tag, action_kind: action.kind }), 1)
+  Effect.andThen(
+    Metric.update(Metric.withAttributes(denials, { error: error._tag, action_kind: action.kind }), 1),
+    Metric.update(decisionsOf("DENY", action.kind), 1)
+  )
 
 /** Counts work that goes on although the authority cannot be reached. */
 export const ranUnguarded = (action: Action): Effect.Effect<void> =>
@@ -170,3 +191,111 @@ export const ranUnguarded = (action: Action): Effect.Effect<void> =>
 /** Counts what a guard in shadow mode would have been answered. */
 export const rehearsed = (action: Action, decision: string, reason: string): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: action.kind }), 1)
+
+const decisions = Metric.counter("cycles_decisions", {
+  description: "What reserves were answered, shadow mode apart",
+  incremental: true
+})
+
+const operations = Metric.counter("cycles_operations", {
+  description: "What was asked of the authority, and how it ended",
+  incremental: true
+})
+
+const durations = Metric.histogram("cycles_operation_duration", {
+  description: "How long the authority took to answer, in milliseconds",
+  boundaries: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000]
+})
+
+const drifts = Metric.histogram("cycles_estimate_drift", {
+  description: "What was used as a share of what was estimated",
+  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4]
+})
+
+const overruns = Metric.counter("cycles_overruns", {
+  description: "Work that used more than was reserved for it",
+  incremental: true
+})
+
+const recoveries = Metric.counter("cycles_recoveries", {
+  description: "Charges that came late and were not lost: as an event, or from the journal",
+  incremental: true
+})
+
+type Counter = Metric.Metric<number, unknown>
+
+/** A counter for each set of labels: looking one up costs less than building it. */
+const labelled = (metric: Counter, ...names: ReadonlyArray<string>) => {
+  const found = new Map<string, Counter>()
+  return (...values: ReadonlyArray<string>): Counter => {
+    const key = values.join("\n")
+    let counter = found.get(key)
+    if (counter === undefined) {
+      counter = Metric.withAttributes(metric, Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
+      found.set(key, counter)
+    }
+    return counter
+  }
+}
+
+const decisionsOf = labelled(decisions, "decision", "action_kind")
+const operationsOf = labelled(operations, "operation", "result")
+const durationsOf = labelled(durations, "operation")
+const driftsOf = labelled(drifts, "action_kind")
+const overrunsOf = labelled(overruns, "action_kind")
+const recoveriesOf = labelled(recoveries, "how")
+
+/** Counts a charge that was made although its lease had ended, or the process that owed it. */
+export const recovered = (how: "event" | "journal"): Effect.Effect<void> => Metric.update(recoveriesOf(how), 1)
+
+/** Notes how far an estimate was from what was used. */
+export const used = (action: Action, estimate: AnyAmount, actual: AnyAmount): Effect.Effect<void> =>
+  Effect.withFiber(({ context }) => {
+    const isOver = actual.amount > estimate.amount
+    if (estimate.amount > 0n) {
+      driftsOf(action.kind).updateUnsafe(Number(actual.amount) / Number(estimate.amount), context)
+    }
+    if (isOver) overrunsOf(action.kind).updateUnsafe(1, context)
+    return Effect.void
+  })
+
+const tagOf = (exit: Exit.Exit<unknown, { readonly _tag: string }>): string => {
+  if (Exit.isSuccess(exit)) return "ok"
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" ? error.value._tag : Exit.hasInterrupts(exit) ? "Interrupted" : "Defect"
+}
+
+const asked = <A, E extends { readonly _tag: string }>(
+  name: string,
+  operation: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const from = clock.monotonicTimeNanosUnsafe()
+    const measured = Effect.onExit(operation, (exit) => {
+      durationsOf(name).updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - from) / 1_000_000, fiber.context)
+      operationsOf(name, tagOf(exit)).updateUnsafe(1, fiber.context)
+      return Effect.void
+    })
+    return isTraced(fiber) ? Effect.withSpan(measured, `Budget.${name}`, { captureStackTrace: false }) : measured
+  })
+
+/** The authority, with what is asked of it measured, and traced where somebody traces. */
+export const observe = (authority: Operations): Operations => ({
+  decide: (request) => asked("decide", authority.decide(request)),
+  reserve: (request) =>
+    asked(
+      "reserve",
+      Effect.tap(authority.reserve(request), (reply) =>
+        request.dryRun === true || reply.decision === "DENY"
+          ? Effect.void
+          : Metric.update(decisionsOf(reply.decision, request.action.kind), 1))
+    ),
+  commit: (id, request) => asked("commit", authority.commit(id, request)),
+  release: (id, request) => asked("release", authority.release(id, request)),
+  extend: (id, request) => asked("extend", authority.extend(id, request)),
+  event: (request) => asked("event", authority.event(request)),
+  balances: (query) => authority.balances(query),
+  reservation: (id) => authority.reservation(id),
+  reservations: (query) => authority.reservations(query)
+})

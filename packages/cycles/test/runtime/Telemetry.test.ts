@@ -31,7 +31,10 @@ const recording = () => {
     }
   })
   const named = (name: string) => spans.filter((span) => span.name === name)
-  return { spans, named, guards: () => named("Budget.guard"), tracer }
+  const asked = /^Budget\.(reserve|commit|release|extend|event|decide)$/
+  /** All but what was asked of the authority. */
+  const apart = () => spans.filter(({ name }) => !asked.test(name))
+  return { spans, named, apart, guards: () => named("Budget.guard"), tracer }
 }
 
 const attributesOf = (span: Tracer.Span | undefined) => Object.fromEntries(span?.attributes ?? [])
@@ -169,19 +172,23 @@ describe("spans", () => {
 
   it.effect("are one for each guard, around its body, with what became of it", () =>
     Effect.gen(function*() {
-      const { guards, spans, tracer } = recording()
+      const { apart, guards, spans, tracer } = recording()
       const id = yield* Budget.guard(request, (r) =>
         Effect.as(Effect.withSpan(Effect.void, "model call"), r.commit(Amount.tokens(5), r.id))).pipe(
           Effect.withSpan("request"),
           Effect.withTracer(tracer)
         )
       assert.deepStrictEqual(
-        spans.map(({ name }) =>
-          name
-        ),
-        ["request", "Budget.guard", "model call"]
+        spans.map(({ name, parent }) => [name, parent._tag === "Some" ? parent.value.spanId : ""]),
+        [
+          ["request", ""],
+          ["Budget.guard", spans[0]?.spanId],
+          ["Budget.reserve", spans[1]?.spanId],
+          ["model call", spans[1]?.spanId],
+          ["Budget.commit", spans[1]?.spanId]
+        ]
       )
-      const [outer, guard, inner] = spans
+      const [outer, guard, inner] = apart()
       assert.strictEqual(inner?.parent._tag === "Some" ? inner.parent.value.spanId : "", guard?.spanId)
       assert.deepStrictEqual(attributesOf(guard), {
         "cycles.action.kind": "llm.completion",
@@ -189,7 +196,10 @@ describe("spans", () => {
         "cycles.reservation_id": id,
         "cycles.scope": scope,
         "cycles.decision": "ALLOW",
-        "cycles.outcome": "Committed"
+        "cycles.unit": "TOKENS",
+        "cycles.estimate": 60,
+        "cycles.outcome": "Committed",
+        "cycles.charged": 5
       })
       assert.deepStrictEqual([endOf(guard), attributesOf(outer), attributesOf(inner)], ["Success", {}, {}])
       assert.lengthOf(guards(), 1)
@@ -237,7 +247,7 @@ describe("spans", () => {
 
   it.effect("last as long as the scope of a reservation, with what became of it", () =>
     Effect.gen(function*() {
-      const { named, spans, tracer } = recording()
+      const { apart, named, tracer } = recording()
       const id = yield* Effect.scoped(Effect.gen(function*() {
         const r = yield* Reservation.make(request)
         yield* Effect.withSpan(Effect.void, "model call")
@@ -245,8 +255,8 @@ describe("spans", () => {
         yield* Reservation.commit(r, Amount.tokens(5))
         return r.id
       })).pipe(Effect.withSpan("request"), Effect.withTracer(tracer))
-      assert.deepStrictEqual(spans.map(({ name }) => name), ["request", "Reservation.make", "model call"])
-      const [outer, held, work] = spans
+      assert.deepStrictEqual(apart().map(({ name }) => name), ["request", "Reservation.make", "model call"])
+      const [outer, held, work] = apart()
       for (const inner of [held, work]) {
         assert.strictEqual(inner?.parent._tag === "Some" ? inner.parent.value.spanId : "", outer?.spanId)
       }
@@ -256,7 +266,10 @@ describe("spans", () => {
         "cycles.reservation_id": id,
         "cycles.scope": scope,
         "cycles.decision": "ALLOW",
-        "cycles.outcome": "Committed"
+        "cycles.unit": "TOKENS",
+        "cycles.estimate": 60,
+        "cycles.outcome": "Committed",
+        "cycles.charged": 5
       })
       assert.strictEqual(endOf(held), "Success")
     }).pipe(Effect.provide(layer())))
@@ -301,14 +314,15 @@ describe("spans", () => {
 })
 
 /** What was counted so far, by counter and attributes. */
-const counted = Effect.map(Metric.snapshot, (metrics) =>
-  Object.fromEntries(
-    metrics.flatMap(({ attributes, id, state }) =>
-      id.startsWith("cycles_") && "count" in state
-        ? [[[id, ...Object.entries(attributes ?? {}).sort().flat()].join(" "), Number(state.count)]]
-        : []
-    )
-  ))
+const counted = (...ids: ReadonlyArray<string>) =>
+  Effect.map(Metric.snapshot, (metrics) =>
+    Object.fromEntries(
+      metrics.flatMap(({ attributes, id, state }) =>
+        ids.includes(id) && "count" in state
+          ? [[[id, ...Object.entries(attributes ?? {}).sort().flat()].join(" "), Number(state.count)]]
+          : []
+      )
+    ))
 
 /** With counters of the test's own. */
 const counting = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -327,7 +341,7 @@ describe("counters", () => {
       yield* ask(tooMuch)
       yield* ask(elsewhere)
       yield* Effect.exit(Effect.scoped(Reservation.make(tooMuch)))
-      assert.deepStrictEqual(yield* counted, {
+      assert.deepStrictEqual(yield* counted("cycles_denials", "cycles_shadow_decisions"), {
         "cycles_shadow_decisions action_kind llm.completion decision DENY reason BUDGET_EXCEEDED": 1,
         "cycles_denials action_kind llm.completion error BudgetExceeded": 2,
         "cycles_denials action_kind tool.search error BudgetExceeded": 1
@@ -345,7 +359,9 @@ describe("counters", () => {
       ]))
       yield* TestClock.adjust("10 minutes")
       yield* Fiber.join(fiber)
-      assert.deepStrictEqual(yield* counted, { "cycles_unguarded_runs action_kind llm.completion": 1 })
+      assert.deepStrictEqual(yield* counted("cycles_unguarded_runs"), {
+        "cycles_unguarded_runs action_kind llm.completion": 1
+      })
     }).pipe(
       Effect.provide(Budget.layer()),
       Effect.provideServiceEffect(
@@ -358,4 +374,55 @@ describe("counters", () => {
       Effect.provide(layer()),
       counting
     ))
+
+  it.effect("tell of decisions, of what was asked and how it ended, and of estimates that were off", () =>
+    Effect.gen(function*() {
+      const ask = (used: number) =>
+        Budget.guard({ ...request, estimate: Amount.tokens(20) }, (r) => Effect.succeed(r.commit(Amount.tokens(used))))
+      yield* ask(10)
+      yield* ask(30)
+      yield* Budget.guard(request, (r) => Effect.succeed(r.release()))
+      yield* Effect.exit(Budget.guard({ ...request, estimate: Amount.tokens(90) }, (r) => Effect.succeed(r.release())))
+      const kind = "action_kind llm.completion"
+      assert.deepStrictEqual(
+        yield* counted("cycles_decisions", "cycles_operations", "cycles_overruns", "cycles_estimate_drift"),
+        {
+          [`cycles_decisions ${kind} decision ALLOW`]: 3,
+          [`cycles_decisions ${kind} decision DENY`]: 1,
+          "cycles_operations operation reserve result ok": 3,
+          "cycles_operations operation reserve result BudgetExceeded": 1,
+          "cycles_operations operation commit result ok": 2,
+          "cycles_operations operation release result ok": 1,
+          [`cycles_overruns ${kind}`]: 1,
+          [`cycles_estimate_drift ${kind}`]: 2
+        }
+      )
+      assert.deepStrictEqual(yield* counted("cycles_operation_duration"), {
+        "cycles_operation_duration operation reserve": 4,
+        "cycles_operation_duration operation commit": 2,
+        "cycles_operation_duration operation release": 1
+      })
+    }).pipe(Effect.provide(layer()), counting))
+
+  it.effect("tell of heartbeats, and of a charge that came after its lease", () =>
+    Effect.gen(function*() {
+      const authority = yield* BudgetAuthority.BudgetAuthority
+      const late = Budget.guard(
+        { ...request, ttl: "30 seconds" },
+        (r) => Effect.as(Effect.sleep("60 seconds"), r.commit(Amount.tokens(1)))
+      ).pipe(
+        Effect.provide(Budget.layer()),
+        Effect.provideService(BudgetAuthority.BudgetAuthority, {
+          ...authority,
+          commit: () => Effect.fail(new CyclesError.ReservationExpired({}))
+        })
+      )
+      const fiber = yield* Effect.forkChild(late)
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.join(fiber)
+      const found = yield* counted("cycles_operations", "cycles_recoveries")
+      assert.isAbove(found["cycles_operations operation extend result ok"] ?? 0, 1)
+      assert.strictEqual(found["cycles_operations operation commit result ReservationExpired"], 1)
+      assert.strictEqual(found["cycles_recoveries how event"], 1)
+    }).pipe(Effect.provide(layer()), counting))
 })

@@ -1,6 +1,6 @@
 // How a client talks to a server: one request and its reply, again where that is safe, with a span of its own. What is asked and
 // what an answer that is no success means is up to the operation.
-import type { Context as ErrorContext, CyclesError } from "effect-cycles/protocol/CyclesError"
+import type { Context as ErrorContext } from "effect-cycles/protocol/CyclesError"
 import { AuthorityUnavailable, InternalError, InvalidRequest } from "effect-cycles/protocol/CyclesError"
 import { Patience, RequestContext } from "effect-cycles/protocol/RequestContext"
 import * as Shape from "effect-cycles/protocol/Shape"
@@ -124,8 +124,13 @@ export const connect = (
   )
 }
 
+/** What of an error says whether it is worth another attempt. */
+interface Failed {
+  readonly retryAfterMs?: number
+}
+
 /** What is asked, and how an answer is read. */
-export interface Endpoint<A, E extends CyclesError> {
+export interface Endpoint<A, E extends Failed> {
   readonly operation: string
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly path: string
@@ -205,7 +210,7 @@ const backoff = Schedule.exponential("100 millis").pipe(
   })
 )
 
-export const call = <A, E extends CyclesError>(
+export const call = <A, E extends Failed>(
   client: Client,
   endpoint: Endpoint<A, E>,
   outgoing: Result.Result<Outgoing, InvalidRequest>
@@ -231,7 +236,7 @@ interface Progress {
 /** Notes that nobody knows what became of an attempt. */
 type Mistrust = <Error extends AuthorityUnavailable | InternalError>(error: Error) => Error
 
-const attempt = <A, E extends CyclesError>(
+const attempt = <A, E extends Failed>(
   client: Client,
   endpoint: Endpoint<A, E>,
   outgoing: Outgoing,
@@ -320,7 +325,7 @@ const remoteParent = (traceId: string | undefined): Tracer.ExternalSpan | undefi
 
 const requestOf = (
   client: Client,
-  endpoint: Endpoint<unknown, CyclesError>,
+  endpoint: Endpoint<unknown, Failed>,
   outgoing: Outgoing,
   span: Tracer.Span
 ): HttpClientRequest.HttpClientRequest => {
@@ -434,7 +439,7 @@ const describe = (
   return { isTransient: reason._tag !== "InvalidUrlError" && reason._tag !== "EncodeError", reason: text }
 }
 
-const interpret = <A, E extends CyclesError>(
+const interpret = <A, E extends Failed>(
   endpoint: Endpoint<A, E>,
   { headers, status }: HttpClientResponse,
   text: string | undefined,

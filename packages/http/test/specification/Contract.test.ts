@@ -23,6 +23,8 @@ const planes = {
   }
 }
 
+const listed = { runtime: differences.runtime, governance: differences.governance }
+
 describe.skipIf(specification === undefined)("The contract and the specification", { meta }, () => {
   for (const plane of ["runtime", "governance"] as const) {
     it(`agree on every operation of the ${plane} plane, but for the differences that are listed`, () => {
@@ -30,7 +32,7 @@ describe.skipIf(specification === undefined)("The contract and the specification
       const ours = factsOf(planes[plane] as unknown as Document)
       const theirs = factsOf(specification?.documents[plane] as Document)
       assert.isAbove(theirs.size, 1_000)
-      const { unlisted, unused } = compare(ours, theirs, differences[plane])
+      const { unlisted, unused } = compare(ours, theirs, listed[plane])
       assert.deepStrictEqual(unlisted, [])
       assert.deepStrictEqual(unused, [])
     })
