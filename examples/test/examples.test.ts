@@ -409,6 +409,15 @@ describe("examples", () => {
     ])
   })
 
+  it("first-key: an operator makes a tenant, a budget and a key, and the key is all that is needed to spend", async () => {
+    const output = await printed(() => import("../first-key.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "acme has $10.00, and a key that begins with cyc_live_",
+      "ALLOW on tenant:acme",
+      "$0.018 spent, $9.982 left"
+    ])
+  })
+
   it("governed: a denial is explained, events are handed on, spending is told, and every act is on record", async () => {
     const output = await printed(() => import("../governed.ts"))
     assert.deepStrictEqual(output.split("\n"), [

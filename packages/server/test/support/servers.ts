@@ -14,7 +14,8 @@ import * as Redacted from "effect/Redacted"
 /** What opens the governance plane of these servers. */
 export const adminKey = "an admin key of these tests, known to all"
 
-const pepper = "a pepper of these tests, known to everybody"
+/** What signs the API keys of these servers. */
+export const pepper = "a pepper of these tests, known to everybody"
 
 /** A server on a free loopback port, with the ledger behind it at hand; on a memory store unless another is given. */
 export const layer = (
