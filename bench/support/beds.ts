@@ -70,11 +70,11 @@ const postgres: Bed = {
   name: "postgres",
   fresh: async () => {
     server ??= makeServer({ durable: true })
-    const { folder, port, url } = await server
+    const { socket, url } = await server
     return {
       _tag: "postgres",
       url: url(),
-      path: join(folder, `.s.PGSQL.${port}`),
+      path: socket,
       schema: `bench_${schemas++}`
     }
   }

@@ -47,6 +47,7 @@ import * as Rows from "./Rows.ts"
 import type { Answer, Row, Session, Settings, Statement } from "./Session.ts"
 import { COMMIT, firstError, open, rowsOf, statement } from "./Session.ts"
 import { statements, TIME } from "./Tables.ts"
+import * as Together from "./Together.ts"
 
 /**
  * Where the database is, and how the store works on it.
@@ -165,6 +166,7 @@ export const make = Effect.fnUntraced(
     } = options
     const lanes = Math.max(1, Math.trunc(lanesAsked))
     const sql = statements(schema)
+    const together = Together.make()
     const settings: Settings = {
       synchronousCommit,
       lockTimeoutMs: Math.max(1, Math.trunc(answerWithinMs / 2)),
@@ -213,7 +215,7 @@ export const make = Effect.fnUntraced(
     > {
       const session = yield* line.get
       const names = keysOf(tenants)
-      const opening = [statement(BEGIN), statement(sql.lock, names), statement(TIME)]
+      const opening = [statement(BEGIN), statement(sql.lock, names)]
       let answers = yield* session.send(opening)
       let before = 0
       const [, found] = answers
@@ -239,7 +241,9 @@ export const make = Effect.fnUntraced(
         catch: (cause) =>
           new PostgresError({ reason: "Unreadable", detail: cause instanceof Error ? cause.message : "", cause })
       }).pipe(Effect.tapError(() => line.drop))
-      let now = clock === "program" ? yield* Clock.currentTimeMillis : Number(rowsAt(answers, before + 2)[0]?.[0])
+      let now = clock === "program"
+        ? yield* Clock.currentTimeMillis
+        : rowsAt(answers, before + 1).reduce((latest, [, ms]) => Math.max(latest, Number(ms)), 0)
       for (const { lastTimeMs } of locked.values()) now = Math.max(now, lastTimeMs)
       return { session, now, locked }
     })
@@ -276,7 +280,7 @@ export const make = Effect.fnUntraced(
         const seen = Rows.nothingSeen()
         const flushed = (): ReadonlyArray<Statement> => {
           if (pending === undefined) return []
-          const all = Rows.writings(sql, pending, seen)
+          const all = Rows.writings(sql, together, pending, seen)
           pending = undefined
           return all
         }
@@ -291,15 +295,17 @@ export const make = Effect.fnUntraced(
           now,
           load: (keys, view) => {
             const loadings = Rows.loadings(sql, keys, view, locked, seen, now)
-            return Effect.flatMap(
-              ask(
-                session,
-                loadings.map((loading) =>
-                  loading.statement
-                )
-              ),
-              (rows) => readable(() => loadings.forEach(({ take }, i) => take(rows[i] ?? [])))
-            )
+            if (loadings.length === 0) {
+              return Effect.void
+            }
+            const all = together.reads(loadings.map((loading) =>
+              loading.statement
+            ))
+            return Effect.flatMap(ask(session, [all]), ([found = []]) =>
+              readable(() => {
+                const rows = Together.apart(loadings.length, found)
+                loadings.forEach(({ take }, i) => take(rows[i] ?? []))
+              }))
           },
           // They leave together with the list that is to show them, or with COMMIT.
           write: (writes) =>

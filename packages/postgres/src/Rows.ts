@@ -22,8 +22,9 @@ import { booleans, integer, integers, keys as keysOf, texts } from "./Parameters
 import type { Row, Statement } from "./Session.ts"
 import { statement } from "./Session.ts"
 import type { Statements } from "./Tables.ts"
+import type { Together } from "./Together.ts"
 
-/** A statement, and what becomes of its rows. */
+/** A statement whose one column is `data`, and what becomes of its rows. */
 export interface Loading {
   readonly statement: Statement
   readonly take: (rows: ReadonlyArray<Row>) => void
@@ -74,7 +75,6 @@ export const loadings = (
     return rows
   }
   const all: Array<Loading> = []
-  const none = () => {}
   if (keys.tenants.length > 0) {
     const names = keysOf(keys.tenants)
     let rows = locked
@@ -187,7 +187,7 @@ export const loadings = (
       }
     })
   }
-  return all.length === 0 ? [{ statement: statement("SELECT 1"), take: none }] : all
+  return all
 }
 
 const documentKeys = (
@@ -321,8 +321,19 @@ const reservations = (
   return all
 }
 
+/** Whether a row that ended is written once more, so that one of its statements has to follow another. */
+const isRewritten = ({ id, status }: ReservationRow, seen: Seen): boolean =>
+  status !== "ACTIVE" && seen.reservations.get(id) !== "open"
+
 /** What to send to write the changes, in order. */
-export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyArray<Statement> => {
+export const writings = (
+  sql: Statements,
+  together: Together,
+  writes: Writes,
+  seen: Seen
+): ReadonlyArray<Statement> => {
+  const first: Array<Statement> = []
+  // Each of these is on rows of its own.
   const all: Array<Statement> = []
   if (writes.tenants.length > 0) {
     all.push(statement(
@@ -341,7 +352,9 @@ export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyA
       texts(writes.budgets.map(RowJson.budget.encode))
     ))
   }
-  all.push(...reservations(sql, writes.reservations, seen.reservations))
+  const held = reservations(sql, writes.reservations, seen.reservations)
+  if (writes.reservations.some((row) => isRewritten(row, seen))) first.push(...held)
+  else all.push(...held)
   if (writes.records.length > 0) {
     all.push(statement(
       writes.records.every(({ id }) => seen.noRecords.has(id)) ? sql.addRecords : sql.putRecords,
@@ -362,9 +375,9 @@ export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyA
   }
   if (writes.documents.length > 0) {
     const keys = writes.documents.map(({ _tag, id, tenant }) => ({ kind: _tag, id, tenant }))
-    all.push(statement(sql.putDocuments, ...documentKeys(keys), texts(writes.documents.map(RowJson.document.encode))))
+    first.push(statement(sql.putDocuments, ...documentKeys(keys), texts(writes.documents.map(RowJson.document.encode))))
   }
-  if (writes.removed.length > 0) all.push(statement(sql.removeDocuments, ...documentKeys(writes.removed)))
+  if (writes.removed.length > 0) first.push(statement(sql.removeDocuments, ...documentKeys(writes.removed)))
   for (
     const [drop, upTo] of [
       [sql.dropEntries, writes.foldedEntries],
@@ -372,14 +385,14 @@ export const writings = (sql: Statements, writes: Writes, seen: Seen): ReadonlyA
       [sql.dropActs, writes.droppedActs]
     ] as const
   ) {
-    if (upTo.size > 0) all.push(statement(drop, keysOf(Array.from(upTo.keys())), integers(Array.from(upTo.values()))))
+    if (upTo.size > 0) first.push(statement(drop, keysOf(Array.from(upTo.keys())), integers(Array.from(upTo.values()))))
   }
   if (writes.entries.length > 0) all.push(log(sql.addEntries, writes.entries, RowJson.entry.encode))
   if (writes.events.length > 0) {
     all.push(log(sql.addEvents, writes.events, RowJson.event.encode, Logs.eventColumns))
   }
   if (writes.acts.length > 0) all.push(log(sql.addActs, writes.acts, RowJson.act.encode, Logs.actColumns))
-  return all
+  return all.length === 0 ? first : [...first, together.writes(all)]
 }
 
 const leaf = (row: ReservationRow): string => row.scopes[row.scopes.length - 1] ?? ""

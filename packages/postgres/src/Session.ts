@@ -47,17 +47,21 @@ export interface Settings {
   readonly idleInTransactionMs: number
 }
 
+/** More than a store has: its lists have few shapes, and what is sent together comes in few combinations. */
+const STATEMENTS = 500
+
 /**
  * Every statement is a look-up by keys, so its plan never depends on how much there is: planned once per session, with the
  * index its keys belong to, also while a table is still empty and nothing is known of it.
  */
-const planning = {
+export const planning = {
   plan_cache_mode: "force_generic_plan",
   enable_seqscan: "off",
   enable_hashjoin: "off",
   enable_mergejoin: "off",
   enable_bitmapscan: "off",
   enable_sort: "off",
+  max_parallel_workers_per_gather: "0",
   jit: "off"
 }
 
@@ -70,6 +74,7 @@ export const open = (address: PgConnection.Config, settings: Settings): Effect.E
       applicationName: "effect-cycles",
       ...address,
       multiplex: true,
+      preparedStatementCacheSize: STATEMENTS,
       startupParameters: {
         ...planning,
         synchronous_commit: settings.synchronousCommit,

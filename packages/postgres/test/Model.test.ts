@@ -8,6 +8,7 @@ withServer("the server and the model", ({ server }) => {
     layer: () =>
       LedgerStorePostgres.layer({
         url: Redacted.make(server().url()),
+        path: server().socket,
         schema: "model",
         clock: "program",
         synchronousCommit: "off"

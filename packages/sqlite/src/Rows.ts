@@ -4,20 +4,63 @@
  * @internal
  */
 import * as KeyText from "effect-cycles/ledger/KeyText"
-import type { Document, ReservationRow, TenantRow } from "effect-cycles/ledger/Model"
+import type { BudgetRow, Document, PolicyRow, ReservationRow, TenantRow } from "effect-cycles/ledger/Model"
 import { deadline, emptyTenant } from "effect-cycles/ledger/Model"
 import * as RowJson from "effect-cycles/ledger/RowJson"
 import type { Keys, View, Writes } from "effect-cycles/ledger/View"
 import type { Connection, Row, Value } from "./Connection.ts"
-import type { LogTable } from "./LogLists.ts"
 import { actTable, base, columnsOf, eventTable, valuesOf } from "./LogLists.ts"
 
-/** From so many keys on, one statement for all of them is quicker than one for each. */
-const MANY = 8
+/** So many rows are written by one statement, where there are as many: a call of the driver costs about as much as a row. */
+const AT_ONCE = 16
+
+/** The texts of a statement that writes one row, and of one that writes {@link AT_ONCE}. */
+interface Insertion {
+  readonly one: string
+  readonly many: string
+}
+
+const insertion = (into: string, columns: ReadonlyArray<string>, conflict: string): Insertion => {
+  const row = `(${columns.map(() => "?").join(", ")})`
+  const text = (rows: string): string => `INSERT INTO ${into} (${columns.join(", ")}) VALUES ${rows} ${conflict}`
+  return { one: text(row), many: text(Array.from({ length: AT_ONCE }, () => row).join(", ")) }
+}
+
+/** An insertion that puts its values into a row that is there already; `keys` say which that is. */
+const upsertion = (
+  into: string,
+  keys: ReadonlyArray<string>,
+  fixed: ReadonlyArray<string>,
+  set: ReadonlyArray<string>
+) =>
+  insertion(
+    into,
+    [...keys, ...fixed, ...set],
+    `ON CONFLICT (${keys.join(", ")}) DO UPDATE SET ${set.map((column) => `${column} = excluded.${column}`).join(", ")}`
+  )
+
+const insertions = {
+  tenants: upsertion("tenants", ["t"], ["name"], ["undelivered", "body"]),
+  budgets: upsertion("budgets", ["scope", "unit"], ["t"], ["body"]),
+  reservations: upsertion(
+    "reservations",
+    ["id"],
+    [],
+    ["t", "status", "created", "expires", "due", "finalized", "reserved", "scope", "key", "body"]
+  ),
+  records: upsertion("records", ["key"], [], ["settled", "keep", "body"]),
+  counters: upsertion("counters", ["t", "id"], [], ["keep", "body"]),
+  entries: insertion("entries", ["seq", "body"], ""),
+  events: insertion("events", ["seq", "body", "at", ...columnsOf(eventTable)], ""),
+  acts: insertion("acts", ["seq", "body", "at", ...columnsOf(actTable)], "")
+}
 
 // Columns are read back as what they were written as.
 const text = (row: Row, column: number): string => row[column] as string
 const number = (row: Row, column: number): number => row[column] as number
+
+/** No tenant's number: a tenant that has none yet has no rows of any kind. */
+const NOBODY = -1
 
 /** The tenants' numbers in the file, kept beyond a transaction: a tenant never changes its own. */
 export type Numbers = Map<string, number>
@@ -28,16 +71,18 @@ interface Loaded {
   readonly row: ReservationRow
 }
 
-const adding = <R, C extends string>(table: LogTable<R, C>): string => {
-  const names = ["seq", "body", "at", ...columnsOf(table)]
-  return `INSERT INTO ${table.name} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`
-}
-
-const ADD_EVENT = adding(eventTable)
-const ADD_ACT = adding(actTable)
-
 /** The path a reservation spends at: the narrowest of its scopes. */
 const scopeOf = (row: ReservationRow): string => row.scopes[row.scopes.length - 1] ?? ""
+
+const grouped = <A>(rows: ReadonlyArray<A>, by: (row: A) => string): ReadonlyMap<string, ReadonlyArray<A>> => {
+  const groups = new Map<string, Array<A>>()
+  for (const row of rows) {
+    const group = groups.get(by(row))
+    if (group === undefined) groups.set(by(row), [row])
+    else group.push(row)
+  }
+  return groups
+}
 
 export class Rows {
   private readonly connection: Connection
@@ -76,26 +121,29 @@ export class Rows {
     return this.numberOf(tenant) ?? 0
   }
 
-  tenant(tenant: string): TenantRow {
-    let row = this.tenants.get(tenant)
-    if (row === undefined) {
-      const found = this.connection.statement("SELECT body FROM tenants WHERE name = ?").get([KeyText.encode(tenant)])
-      row = found === undefined || found[0] === null ? emptyTenant(tenant) : RowJson.tenant.decode(text(found, 0))
-      this.tenants.set(tenant, row)
+  /** The rows of some tenants, in their order. */
+  tenantRows(names: ReadonlyArray<string>): ReadonlyArray<TenantRow> {
+    const unknown = names.filter((name) => !this.tenants.has(name))
+    if (unknown.length > 0) {
+      for (const name of unknown) this.tenants.set(name, emptyTenant(name))
+      const found = this.connection
+        .statement("SELECT r.t, r.name, r.body FROM json_each(?) k CROSS JOIN tenants r WHERE r.name = k.value")
+        .all([KeyText.encodeAll(unknown)])
+      for (const row of found) {
+        const name = KeyText.decode(text(row, 1))
+        this.numbers.set(name, number(row, 0))
+        if (row[2] !== null) this.tenants.set(name, RowJson.tenant.decode(text(row, 2)))
+      }
     }
-    return row
+    return names.map((name) => this.tenants.get(name) ?? emptyTenant(name))
   }
 
   /** The rows of some keys, whichever there are. */
   private byKeys(table: string, column: string, keys: ReadonlyArray<string>): ReadonlyArray<Row> {
-    if (keys.length >= MANY) {
-      // Joined in this order, each key is looked up; left to itself SQLite might read the whole table.
-      const from = `json_each(?) k CROSS JOIN ${table} r`
-      return this.connection.statement(`SELECT r.seq, r.body FROM ${from} WHERE r.${column} = k.value`)
-        .all([KeyText.encodeAll(keys)])
-    }
-    const statement = this.connection.statement(`SELECT seq, body FROM ${table} WHERE ${column} = ?`)
-    return keys.flatMap((key) => statement.all([KeyText.encode(key)]))
+    // Joined in this order, each key is looked up; left to itself SQLite might read the whole table.
+    const from = `json_each(?) k CROSS JOIN ${table} r`
+    return this.connection.statement(`SELECT r.seq, r.body FROM ${from} WHERE r.${column} = k.value`)
+      .all([KeyText.encodeAll(keys)])
   }
 
   private readonly reservation = (row: Row): ReservationRow => {
@@ -105,15 +153,12 @@ export class Rows {
   }
 
   load(keys: Keys, view: View, now: number): void {
-    for (const tenant of keys.tenants) this.loadTenant(tenant, view, now)
+    if (keys.tenants.length > 0) this.loadTenants(keys.tenants, view, now)
     for (const tenant of keys.wholes) this.loadWhole(tenant, view)
     if (keys.scopes.length > 0) {
-      const scopes = new Map(keys.scopes.map((scope) => [scope, [] as Array<ReturnType<typeof RowJson.budget.decode>>]))
-      for (const row of this.byKeys("budgets", "scope", keys.scopes)) {
-        const budget = RowJson.budget.decode(text(row, 1))
-        scopes.get(budget.scope)?.push(budget)
-      }
-      for (const [scope, rows] of scopes) view.loadedScope(scope, rows)
+      const rows = this.byKeys("budgets", "scope", keys.scopes).map((row) => RowJson.budget.decode(text(row, 1)))
+      const scopes = grouped<BudgetRow>(rows, ({ scope }) => scope)
+      for (const scope of keys.scopes) view.loadedScope(scope, scopes.get(scope) ?? [])
     }
     if (keys.reservations.length > 0) {
       for (const id of keys.reservations) view.loadedReservation(id, undefined)
@@ -146,22 +191,30 @@ export class Rows {
     }
   }
 
-  private loadTenant(tenant: string, view: View, now: number): void {
-    const t = this.numberOf(tenant)
-    if (t === undefined) {
-      view.loadedTenant(this.tenant(tenant), [], [])
-      return
-    }
+  private loadTenants(names: ReadonlyArray<string>, view: View, now: number): void {
+    const rows = this.tenantRows(names)
+    const numbers = `[${names.map((name) => this.numberOf(name) ?? NOBODY).join()}]`
     const due = this.connection
-      .statement("SELECT seq, body FROM reservations WHERE t = ? AND status = 'ACTIVE' AND due < ? ORDER BY due, id")
-      .all([t, now])
-    const policies = this.documentsOf(t, "policy").flatMap((row) => row._tag === "policy" ? [row] : [])
-    view.loadedTenant(this.tenant(tenant), due.map(this.reservation), policies)
+      .statement(
+        "SELECT r.seq, r.body FROM json_each(?) k CROSS JOIN reservations r INDEXED BY reservations_active " +
+          "WHERE r.t = k.value AND r.status = 'ACTIVE' AND r.due < ? ORDER BY r.due, r.id"
+      )
+      .all([numbers, now])
+      .map(this.reservation)
+    const policies = this.connection
+      .statement(
+        "SELECT r.body FROM json_each(?) k CROSS JOIN documents r WHERE r.t = k.value AND r.kind = 'policy' ORDER BY r.id"
+      )
+      .all([numbers])
+      .map((row) => RowJson.document.decode(text(row, 0)))
+      .filter((row) => row._tag === "policy")
+    const dueOf = grouped<ReservationRow>(due, ({ tenant }) => tenant)
+    const policiesOf = grouped<PolicyRow>(policies, ({ tenant }) => tenant)
+    for (const row of rows) view.loadedTenant(row, dueOf.get(row.tenant) ?? [], policiesOf.get(row.tenant) ?? [])
   }
 
   private loadWhole(tenant: string, view: View): void {
-    // A tenant without a number has no rows of any kind.
-    const t = this.numberOf(tenant) ?? -1
+    const t = this.numberOf(tenant) ?? NOBODY
     view.loadedWhole(tenant, {
       budgets: this.connection.statement("SELECT body FROM budgets WHERE t = ? ORDER BY scope, unit").all([t])
         .map((row) => RowJson.budget.decode(text(row, 0))),
@@ -179,36 +232,42 @@ export class Rows {
 
   write(writes: Writes): void {
     const { connection } = this
-    for (const row of writes.tenants) {
-      const undelivered = row.lastEvent > row.deliveredEvent ? 1 : 0
-      connection.statement("UPDATE tenants SET body = ?, undelivered = ? WHERE t = ?")
-        .run([RowJson.tenant.encode(row), undelivered, this.numberFor(row.tenant)])
-      this.tenants.set(row.tenant, row)
-    }
-    for (const row of writes.budgets) {
-      const [body, scope] = [RowJson.budget.encode(row), KeyText.encode(row.scope)]
-      const update = connection.statement("UPDATE budgets SET body = ? WHERE scope = ? AND unit = ?")
-      if (update.run([body, scope, row.unit]) === 0) {
-        connection.statement("INSERT INTO budgets (t, scope, unit, body) VALUES (?, ?, ?, ?)")
-          .run([this.numberFor(row.tenant), scope, row.unit, body])
-      }
-    }
-    for (const row of writes.reservations) this.writeReservation(row)
-    for (const row of writes.records) {
-      // Records of what is settled are kept as long as the reservation is.
-      const isSettled = row.operation === "commit" || row.operation === "release"
-      const settled = isSettled && row.reservationId !== undefined ? KeyText.encode(row.reservationId) : null
-      connection.statement(
-        "INSERT INTO records (key, settled, keep, body) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE " +
-          "SET settled = excluded.settled, keep = excluded.keep, body = excluded.body"
-      ).run([KeyText.encode(row.id), settled, row.keepUntilMs, RowJson.record.encode(row)])
-    }
-    for (const row of writes.counters) {
-      connection.statement(
-        "INSERT INTO counters (t, id, keep, body) VALUES (?, ?, ?, ?) ON CONFLICT (t, id) DO UPDATE " +
-          "SET keep = excluded.keep, body = excluded.body"
-      ).run([this.numberFor(row.tenant), KeyText.encode(row.id), row.keepUntilMs, RowJson.counter.encode(row)])
-    }
+    this.insert(
+      insertions.tenants,
+      writes.tenants.map((row) => {
+        const undelivered = row.lastEvent > row.deliveredEvent ? 1 : 0
+        this.tenants.set(row.tenant, row)
+        return [this.numberFor(row.tenant), KeyText.encode(row.tenant), undelivered, RowJson.tenant.encode(row)]
+      })
+    )
+    this.insert(
+      insertions.budgets,
+      writes.budgets.map((row) => [
+        KeyText.encode(row.scope),
+        row.unit,
+        this.numberFor(row.tenant),
+        RowJson.budget.encode(row)
+      ])
+    )
+    this.writeReservations(writes.reservations)
+    this.insert(
+      insertions.records,
+      writes.records.map((row) => {
+        // Records of what is settled are kept as long as the reservation is.
+        const isSettled = row.operation === "commit" || row.operation === "release"
+        const settled = isSettled && row.reservationId !== undefined ? KeyText.encode(row.reservationId) : null
+        return [KeyText.encode(row.id), settled, row.keepUntilMs, RowJson.record.encode(row)]
+      })
+    )
+    this.insert(
+      insertions.counters,
+      writes.counters.map((row) => [
+        this.numberFor(row.tenant),
+        KeyText.encode(row.id),
+        row.keepUntilMs,
+        RowJson.counter.encode(row)
+      ])
+    )
     for (const row of writes.documents) {
       connection.statement(
         "INSERT INTO documents (t, kind, id, body) VALUES (?, ?, ?, ?) ON CONFLICT (t, kind, id) DO UPDATE " +
@@ -222,9 +281,9 @@ export class Rows {
     this.dropUpTo("entries", writes.foldedEntries)
     this.dropUpTo("events", writes.droppedEvents)
     this.dropUpTo("acts", writes.droppedActs)
-    this.append("INSERT INTO entries (seq, body) VALUES (?, ?)", writes.entries, RowJson.entry, () => [])
-    this.append(ADD_EVENT, writes.events, RowJson.event, (row) => valuesOf(eventTable, row))
-    this.append(ADD_ACT, writes.acts, RowJson.act, (row) => valuesOf(actTable, row))
+    this.append("entries", writes.entries, RowJson.entry, () => [])
+    this.append("events", writes.events, RowJson.event, (row) => valuesOf(eventTable, row))
+    this.append("acts", writes.acts, RowJson.act, (row) => valuesOf(actTable, row))
   }
 
   private dropUpTo(table: string, numbers: ReadonlyMap<string, number>): void {
@@ -235,43 +294,53 @@ export class Rows {
   }
 
   private append<R extends { readonly tenant: string; readonly number: number }>(
-    insert: string,
+    table: "entries" | "events" | "acts",
     rows: ReadonlyArray<R>,
     codec: RowJson.RowCodec<R>,
     columns: (row: R) => ReadonlyArray<Value>
   ): void {
-    for (const row of rows) {
-      const seq = base(this.numberFor(row.tenant)) + BigInt(row.number)
-      this.connection.statement(insert).run([seq, codec.encode(row), ...columns(row)])
+    this.insert(
+      insertions[table],
+      rows.map((row) => [base(this.numberFor(row.tenant)) + BigInt(row.number), codec.encode(row), ...columns(row)])
+    )
+  }
+
+  private insert({ many, one }: Insertion, rows: ReadonlyArray<ReadonlyArray<Value>>): void {
+    let at = 0
+    for (; at + AT_ONCE <= rows.length; at += AT_ONCE) {
+      this.connection.statement(many).run(rows.slice(at, at + AT_ONCE).flat())
     }
+    for (; at < rows.length; at++) this.connection.statement(one).run(rows[at] ?? [])
+  }
+
+  private writeReservations(rows: ReadonlyArray<ReservationRow>): void {
+    const added: Array<ReadonlyArray<Value>> = []
+    for (const row of rows) {
+      const before = this.loaded.get(row.id)
+      if (before !== undefined) this.updateReservation(row, before)
+      else {
+        added.push([
+          KeyText.encode(row.id),
+          this.numberFor(row.tenant),
+          row.status,
+          row.createdAtMs,
+          row.expiresAtMs,
+          deadline(row),
+          row.finalizedAtMs ?? null,
+          row.estimate.amount,
+          KeyText.encode(scopeOf(row)),
+          KeyText.encode(row.idempotencyKey),
+          RowJson.reservation.encode(row)
+        ])
+      }
+    }
+    this.insert(insertions.reservations, added)
   }
 
   /** Only columns that changed are written: each that is named costs its indexes, whether its value is another or not. */
-  private writeReservation(row: ReservationRow): void {
+  private updateReservation(row: ReservationRow, before: Loaded): void {
     const { connection } = this
     const body = RowJson.reservation.encode(row)
-    const before = this.loaded.get(row.id)
-    if (before === undefined) {
-      connection.statement(
-        "INSERT INTO reservations (id, t, status, created, expires, due, finalized, reserved, scope, key, body) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET t = excluded.t, status = excluded.status, " +
-          "created = excluded.created, expires = excluded.expires, due = excluded.due, finalized = excluded.finalized, " +
-          "reserved = excluded.reserved, scope = excluded.scope, key = excluded.key, body = excluded.body"
-      ).run([
-        KeyText.encode(row.id),
-        this.numberFor(row.tenant),
-        row.status,
-        row.createdAtMs,
-        row.expiresAtMs,
-        deadline(row),
-        row.finalizedAtMs ?? null,
-        row.estimate.amount,
-        KeyText.encode(scopeOf(row)),
-        KeyText.encode(row.idempotencyKey),
-        body
-      ])
-      return
-    }
     if (row.expiresAtMs !== before.row.expiresAtMs || deadline(row) !== deadline(before.row)) {
       connection.statement("UPDATE reservations SET expires = ?, due = ?, body = ? WHERE seq = ?")
         .run([row.expiresAtMs, deadline(row), body, before.seq])

@@ -170,7 +170,7 @@ export const make = (connection: Connection, filename: string): Operations => {
             attempt(() => {
               if (numbers.size > REMEMBERED_TENANTS) numbers.clear()
               let now = clock
-              for (const tenant of tenants) now = Math.max(now, rows.tenant(tenant).lastTimeMs)
+              for (const row of rows.tenantRows(tenants)) now = Math.max(now, row.lastTimeMs)
               return now
             }),
             (now) => body(txOf(rows, now))

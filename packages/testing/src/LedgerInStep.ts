@@ -263,12 +263,16 @@ class ScenarioClock implements Clock.Clock {
 /** More budgets than any scenario has. */
 const ALL = { after: undefined, limit: 1_000 }
 
-/** A tenant no scenario has. A command of its keeps the lane busy until the others have gathered behind it. */
-const USHER = "usher"
+/**
+ * A tenant no scenario has. A command of its keeps the lane busy until the others have gathered behind it. Scenarios that share
+ * a store have one each, for they would wait for each other at its row.
+ */
+const usherOf = ({ tenants }: Commands.Scenario): string => `${tenants[0] ?? ""}-usher`
 
 /** A store with one lane, that shows what every transaction leaves of its tenants' budgets. */
 const watch = Effect.fnUntraced(function*(
   store: LedgerStore.Operations,
+  usher: string,
   gate: Latch.Latch,
   left: Map<string, ReadonlyArray<BudgetRow>>
 ): Effect.fn.Return<LedgerStore.Operations> {
@@ -278,7 +282,7 @@ const watch = Effect.fnUntraced(function*(
     lanes: 1,
     laneOf: () => 0,
     transact: (tenants, body) =>
-      tenants[0] === USHER
+      tenants.length === 1 && tenants[0] === usher
         ? Effect.andThen(gate.await, aside.transact(tenants, body))
         : store.transact(tenants, (tx) =>
           Effect.tap(body(tx), () =>
@@ -345,6 +349,7 @@ export const run = Effect.fnUntraced(function*<E>(
 ): Effect.fn.Return<Run, E | Ledger.BudgetError | Governance.GovernanceError> {
   const { atOnce = 1, restarts = 0 } = options
   const clock = new ScenarioClock(yield* Clock.Clock)
+  const usher = usherOf(scenario)
   const gate = Latch.makeUnsafe(false)
   const left = new Map<string, ReadonlyArray<BudgetRow>>()
   const driver = Commands.makeDriver(scenario)
@@ -362,14 +367,14 @@ export const run = Effect.fnUntraced(function*<E>(
       outcomes = yield* Effect.forEach(steps, ({ operation }) => perform(ledger, operator, operation))
     } else {
       gate.closeUnsafe()
-      const usher = yield* Effect.forkChild(Effect.exit(ledger.verify(USHER)), { startImmediately: true })
+      const gathering = yield* Effect.forkChild(Effect.exit(ledger.verify(usher)), { startImmediately: true })
       const fibers = yield* Effect.forEach(
         steps,
         ({ operation }) => Effect.forkChild(perform(ledger, operator, operation), { startImmediately: true })
       )
       gate.openUnsafe()
       outcomes = yield* Effect.forEach(fibers, (fiber) => Fiber.join(fiber))
-      yield* Fiber.join(usher)
+      yield* Fiber.join(gathering)
     }
     for (const [i, step] of steps.entries()) {
       const outcome = outcomes[i]!
@@ -444,7 +449,7 @@ export const run = Effect.fnUntraced(function*<E>(
 
   const watched = Layer.effect(
     LedgerStore.LedgerStore,
-    Effect.flatMap(LedgerStore.LedgerStore, (own) => watch(own, gate, left))
+    Effect.flatMap(LedgerStore.LedgerStore, (own) => watch(own, usher, gate, left))
   ).pipe(Layer.provide(store))
   // The sweeper stays out of the way: what it does, a transaction does before it answers.
   const ledger = Ledger.layer({ maxExtensions: scenario.maxExtensions, sweepEveryMs: 1_000 * 86_400_000 }).pipe(

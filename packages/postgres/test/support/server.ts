@@ -74,6 +74,8 @@ const PASSWORD = "cycles-of-a-test"
 export interface Server {
   readonly port: number
   readonly folder: string
+  /** The unix socket, which takes less of the processors than the loopback interface does. */
+  readonly socket: string
   readonly password: string
   /** The address of a database, as its superuser. */
   readonly url: (database?: string) => string
@@ -161,6 +163,7 @@ export const makeServer = async (
   const server: Server = {
     port,
     folder,
+    socket: join(folder, `.s.PGSQL.${port}`),
     password: PASSWORD,
     url: (database = "postgres") => `postgresql://cycles:${PASSWORD}@127.0.0.1:${port}/${database}`,
     start: () => {

@@ -147,7 +147,7 @@ export const decideReserve = (view: View, command: Command & { readonly _tag: "R
     action: request.action,
     estimate,
     scopes,
-    budgeted: evaluated.success.map((row) => row.scope),
+    budgeted: evaluated.success.length === scopes.length ? scopes : evaluated.success.map((row) => row.scope),
     overagePolicy: overageOf(request.overagePolicy, policy, evaluated.success, profile),
     createdAtMs: now,
     expiresAtMs: now + ttlMs,
