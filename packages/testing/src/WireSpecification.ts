@@ -598,8 +598,6 @@ const judge = (operations: ReadonlyArray<Known>, documents: WireSpecification["d
     const operation = find(exchange)
     const problems: Array<string> = []
     const documented = operation?.responses[status]
-    // HTTP itself answers a request for what has changed, and only that.
-    const isUnchanged = status === 304 && exchange.method === "GET" && headers["etag"] !== undefined && body === ""
     const isAnyError = statusesOfAnyOperation.includes(status)
     // Said in words of what has an ETag, and nowhere in a table.
     const isUnchanged = status === 304 && "ETag" in (operation?.responses["200"]?.headers ?? {})
