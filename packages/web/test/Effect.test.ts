@@ -3,6 +3,8 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Action, Amount, Budget, CyclesError, Ledger, LedgerStoreMemory } from "effect-cycles"
 import { ToolNotAllowed } from "effect-cycles/protocol/Caps"
+import { ReservationId } from "effect-cycles/protocol/Ids"
+import { LeaseLost } from "effect-cycles/runtime/Heartbeat"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -247,8 +249,10 @@ describe("Problem", () => {
         [new CyclesError.OverdraftLimitExceeded(again), 503, false, "2"],
         [new CyclesError.AuthorityUnavailable({}), 503, true],
         [new CyclesError.InternalError({}), 503, true],
-        [new CyclesError.RateLimited(again), 429, true, "2"],
+        [new LeaseLost({ reservationId: ReservationId.make("r-1"), reason: "expired" }), 503, false],
+      [new CyclesError.RateLimited(again), 429, true, "2"],
         [new CyclesError.IdempotencyMismatch({}), 409, false],
+      [new CyclesError.ReservationFinalized({}), 409, false],
         [new Problem.MissingTenant({ reason: "none" }), 400, false],
         [new CyclesError.InvalidRequest({ field: "estimate" }), 500, false],
         [new CyclesError.UnitMismatch({}), 500, false],
