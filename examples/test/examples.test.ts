@@ -69,6 +69,17 @@ describe("examples", () => {
     assert.include(output, "63 entries add up to these balances: yes")
   })
 
+  it("mcp-guard: what has no budget does not reach the server", async () => {
+    const output = await printed(() => import("../mcp-guard.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "search_mail: 3 mails of ann",
+      "send_mail: sent to ann",
+      "send_mail: sent to bob",
+      "send_mail: denied, Budget exceeded at tenant:acme/agent:mailer (requested 40, remaining 19, RISK_POINTS)",
+      "the server sent 2 mails"
+    ])
+  })
+
   it("match-budget-exceeded: each denial is handled as its type says", async () => {
     const output = await printed(() => import("../match-budget-exceeded.ts"))
     assert.deepStrictEqual(output.split("\n"), [

@@ -187,7 +187,7 @@ describe("cycles mcp", () => {
       const told = yield* Mcp.stdio(where)
       process.kill(told.pid, "SIGTERM")
       yield* Processes.until("it has stopped", () => told.log().includes("SIGTERM: stopped"))
-      // The file is locked while somebody has it.
+      // What it had open can be opened again.
       const { call } = yield* Mcp.stdio(where)
       assert.isFalse((yield* call("cycles_check_balance", {})).failed)
     }).pipe(Effect.scoped), TIMEOUT)
