@@ -609,4 +609,28 @@ describe("examples", () => {
       "check_budget: {\"unit\":\"TOKENS\",\"remaining\":\"700 TOKENS\",\"allocated\":\"2000 TOKENS\",\"percent_left\":35}"
     ])
   })
+
+  it("telemetry: a collector is sent a span for each guard with what it asked below, and the counters", async () => {
+    const output = await printed(() => import("../telemetry.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "agent",
+      "  Budget.guard decision=ALLOW scope=tenant:acme/agent:writer estimate=400 charged=300 outcome=Committed",
+      "    Budget.reserve",
+      "    call the model",
+      "    Budget.commit",
+      "  Budget.guard decision=ALLOW scope=tenant:acme/agent:writer estimate=400 charged=500 outcome=Committed",
+      "    Budget.reserve",
+      "    call the model",
+      "    Budget.commit",
+      "  Budget.guard decision=DENY",
+      "    Budget.reserve",
+      "cycles_decisions {action_kind=llm.completion, decision=ALLOW} 2",
+      "cycles_decisions {action_kind=llm.completion, decision=DENY} 1",
+      "cycles_denials {action_kind=llm.completion, error=BudgetExceeded} 1",
+      "cycles_operations {operation=commit, result=ok} 2",
+      "cycles_operations {operation=reserve, result=BudgetExceeded} 1",
+      "cycles_operations {operation=reserve, result=ok} 2",
+      "cycles_overruns {action_kind=llm.completion} 1"
+    ])
+  })
 })
