@@ -1,7 +1,7 @@
 // What guards tell of themselves, sent over OTLP: spans and metrics go to a collector, for which a few lines of HTTP stand
 // in here. With a collector of your own, only the address is another.
 import { NodeHttpServer } from "@effect/platform-node"
-import { Console, Context, Effect, Layer } from "effect"
+import { Console, Context, Effect, Layer, Metric as Metrics } from "effect"
 import { Action, Amount, Budget, Ledger } from "effect-cycles"
 import { FetchHttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Otlp } from "effect/observability"
@@ -40,7 +40,7 @@ interface Traces {
   readonly resourceSpans: ReadonlyArray<{ readonly scopeSpans: ReadonlyArray<{ readonly spans: ReadonlyArray<Span> }> }>
 }
 
-interface Metrics {
+interface Export {
   readonly resourceMetrics: ReadonlyArray<{
     readonly scopeMetrics: ReadonlyArray<{ readonly metrics: ReadonlyArray<Metric> }>
   }>
@@ -65,7 +65,7 @@ const collector = HttpRouter.addAll([
     "POST",
     "/v1/metrics",
     Effect.gen(function*() {
-      const body = (yield* (yield* HttpServerRequest.HttpServerRequest).json) as unknown as Metrics
+      const body = (yield* (yield* HttpServerRequest.HttpServerRequest).json) as unknown as Export
       for (const { scopeMetrics } of body.resourceMetrics) {
         for (const { metrics } of scopeMetrics) {
           for (const { name, sum } of metrics) {
@@ -137,6 +137,10 @@ const program = Effect.gen(function*() {
   for (const [counter, value] of Array.from(counters).sort(([a], [b]) => a < b ? -1 : 1)) {
     yield* Console.log(`${counter} ${value}`)
   }
-}).pipe(Effect.scoped)
+}).pipe(
+  Effect.scoped,
+  // Counters of this program's own, whatever else its process counts.
+  Effect.provideService(Metrics.MetricRegistry, new Map())
+)
 
 await Effect.runPromise(program)

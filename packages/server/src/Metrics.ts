@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type * as Ledger from "effect-cycles/ledger/Ledger"
 import * as LedgerStore from "effect-cycles/ledger/LedgerStore"
 import type { Operations as AuthorityOperations } from "effect-cycles/protocol/BudgetAuthority"
 import * as CyclesError from "effect-cycles/protocol/CyclesError"
@@ -60,6 +61,20 @@ const transactionDurations = Metric.histogram("cycles_store_transaction_duration
   boundaries
 })
 
+const waiting = Metric.gauge("cycles_ledger_commands_waiting", {
+  description: "Commands that wait for a transaction in the queues of the ledger's lanes"
+})
+
+const batches = Metric.counter("cycles_ledger_batches_total", {
+  description: "Transactions the ledger began for commands",
+  incremental: true
+})
+
+const commands = Metric.counter("cycles_ledger_commands_total", {
+  description: "Commands in those transactions; over their number, the size of a batch",
+  incremental: true
+})
+
 const residentMemory = Metric.gauge("process_resident_memory_bytes", {
   description: "Resident memory size in bytes"
 })
@@ -104,6 +119,8 @@ export interface Operations {
   readonly observed: (authority: AuthorityOperations) => AuthorityOperations
   /** A store whose transactions are counted. */
   readonly observedStore: (store: LedgerStore.Operations) => LedgerStore.Operations
+  /** Shows how busy a ledger is. */
+  readonly watch: (ledger: Pick<Ledger.Operations, "load">) => void
   /** How many requests are being answered. */
   readonly inFlight: () => number
   /** Everything in Prometheus' text format. */
@@ -166,10 +183,15 @@ const observe = (
 export const make = (): Operations => {
   const context = Context.make(Metric.MetricRegistry, new Map())
 
+  const ignore = (): void => {}
+
   /** A series that is read when somebody asks. */
   const read = (metric: Metric.Gauge<number>, value: () => number): void => {
-    const ignore = (): void => {}
     Metric.registerUnsafe(metric, context, { get: () => ({ value: value() }), update: ignore, modify: ignore })
+  }
+  const readCount = (metric: Metric.Counter<number>, count: () => number): void => {
+    const get = () => ({ count: count(), incremental: true })
+    Metric.registerUnsafe(metric, context, { get, update: ignore, modify: ignore })
   }
 
   let running = 0
@@ -184,13 +206,9 @@ export const make = (): Operations => {
     lastUtilization = now
     return utilization
   })
-  Metric.registerUnsafe(cpuSeconds, context, {
-    get: () => {
-      const { system, user } = process.cpuUsage()
-      return { count: (system + user) / 1e6, incremental: true }
-    },
-    update: () => {},
-    modify: () => {}
+  readCount(cpuSeconds, () => {
+    const { system, user } = process.cpuUsage()
+    return (system + user) / 1e6
   })
 
   const requestsBy = seriesOf(requests, "operation", "status")
@@ -228,6 +246,11 @@ export const make = (): Operations => {
             }))
         })
     }),
+    watch: (ledger) => {
+      read(waiting, () => ledger.load().waiting)
+      readCount(batches, () => ledger.load().batches)
+      readCount(commands, () => ledger.load().commands)
+    },
     inFlight: () => running,
     text: () => PrometheusMetrics.formatUnsafe(context)
   }

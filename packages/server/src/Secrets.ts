@@ -64,16 +64,26 @@ const unusable = (path: string, what: string) => (cause: unknown) => {
   })
 }
 
-/** Node's own `recursive` does not end where a file system takes no folders at all. */
-const makeFolder = async (path: string): Promise<void> => {
+/** Makes one folder, and tells whether the one it is to be in is missing. */
+const lacksParent = async (path: string): Promise<boolean> => {
   try {
     await mkdir(path, { mode: 0o700 })
+    return false
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") return
-    if (codeOf(cause) !== "ENOENT" || dirname(path) === path) throw cause
-    await makeFolder(dirname(path))
-    await mkdir(path, { mode: 0o700 })
+    // Somebody may have been quicker.
+    if (codeOf(cause) === "EEXIST") return false
+    if (codeOf(cause) === "ENOENT") return true
+    throw cause
   }
+}
+
+/** Node's own `recursive` does not end where a file system takes no folders at all. */
+const makeFolder = async (path: string): Promise<void> => {
+  if (!(await lacksParent(path))) return
+  if (dirname(path) !== path) await makeFolder(dirname(path))
+  await mkdir(path, { mode: 0o700 }).catch((cause: unknown) => {
+    if (codeOf(cause) !== "EEXIST") throw cause
+  })
 }
 
 /**

@@ -10,7 +10,7 @@
  * const program = Effect.gen(function*() {
  *   const { url } = yield* Server.Server
  *   const response = yield* Effect.promise(() => fetch(`${url}/health/ready`))
- *   return yield* Effect.promise(() => response.text())
+ *   return response.status
  * }).pipe(
  *   Effect.provide(Server.layerStandalone({
  *     store: { store: "memory" },
@@ -20,7 +20,7 @@
  *   }))
  * )
  *
- * console.log(await Effect.runPromise(program)) // => "{\"status\":\"UP\",\"store\":\"UP\"}"
+ * console.log(await Effect.runPromise(program)) // => 200
  * ```
  *
  * @since 0.1.0
@@ -137,12 +137,14 @@ interface Shared {
 const share = (options: Options, isDraining: () => boolean) =>
   Effect.gen(function*() {
     const metrics = Option.getOrElse(yield* Effect.serviceOption(Metrics.Metrics), Metrics.make)
+    const ledger = yield* Ledger
+    metrics.watch(ledger)
     const authentication = Authentication.make({
       adminKey: options.adminKey,
       requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
       authFailuresPerMinute: options.authFailuresPerMinute ?? defaults.authFailuresPerMinute,
       metrics,
-      ledger: yield* Ledger,
+      ledger,
       governance: yield* Governance
     })
     return { metrics, authentication, isDraining }

@@ -87,6 +87,9 @@ describe("Metrics", () => {
         ]
       ) assert.include(lines, line)
       assert.match(text, /^cycles_store_transactions_total\{outcome="committed"\} [1-9]/m)
+      assert.match(text, /^cycles_ledger_commands_total [1-9]/m)
+      assert.match(text, /^cycles_ledger_batches_total [1-9]/m)
+      assert.include(lines, "cycles_ledger_commands_waiting 0")
       assert.match(text, /^process_resident_memory_bytes [1-9]\d{6,}$/m)
       assert.notInclude(text, "acme")
       // Every line is one that Prometheus reads.

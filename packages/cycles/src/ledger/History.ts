@@ -399,11 +399,12 @@ const questions = (read: Read): Pick<Operations, "costs" | "explain" | "spend" |
     if (from !== undefined && !(Number.isInteger(from) && from > 0)) {
       return yield* flawed("from", "must be the `next` of another page")
     }
+    // Whoever reaches a scope reaches what is below it, and so the paths through it on which holds were denied.
     const found = yield* read(tenant, (tx, view, reaches) =>
       reaches(scope)
         ? Effect.map(
           Explaining.explain(tx, view, tenant, { scope, unit }, from, limit),
-          (explanation) => ({ explanation: explanation && withinReach(explanation, reaches) })
+          (explanation) => ({ explanation })
         )
         : Effect.succeed(undefined))
     if (found === undefined) return yield* outOfReach(scope)
@@ -538,16 +539,6 @@ export const questionsOf = (read: Read): Questions => ({
     })
   }
 })
-
-/** A hold may have been denied on a path the caller does not see. */
-const withinReach = (
-  explanation: Explaining.Explanation,
-  reaches: (path: string) => boolean
-): Explaining.Explanation => {
-  const { details, scope } = explanation.denial?.event ?? {}
-  const path = details?.scope_path ?? scope
-  return typeof path !== "string" || reaches(path) ? explanation : { ...explanation, denial: undefined }
-}
 
 const outOfReach = (scope: string): Effect.Effect<never, Trouble> =>
   refuse({ code: "FORBIDDEN", scope, reason: "the scope filter does not reach there" })

@@ -22,6 +22,23 @@ export interface Refused {
 /** Runs commands of type `C`, answering each with a `Result`-like value of type `A`. */
 export interface Lanes<C, A> {
   readonly submit: (lane: number, tenant: string, command: C) => Effect.Effect<A, Refused>
+  readonly load: () => Load
+}
+
+/**
+ * How busy a ledger is.
+ *
+ * - `waiting`: how many commands wait for a transaction now
+ * - `batches`: how many transactions it began so far
+ * - `commands`: how many commands those took
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Load {
+  readonly waiting: number
+  readonly batches: number
+  readonly commands: number
 }
 
 interface Waiting<C, A> {
@@ -56,6 +73,13 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     idle: Latch.makeUnsafe(true)
   }))
 
+  let batches = 0
+  let commands = 0
+  const began = (size: number): void => {
+    batches++
+    commands += size
+  }
+
   /** Takes one command of each waiting tenant in turn until the batch is full. */
   const take = (lane: Lane<C, A>): ReadonlyArray<Waiting<C, A>> => {
     const batch: Array<Waiting<C, A>> = []
@@ -89,6 +113,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     Effect.gen(function*() {
       while (lane.waiting > 0) {
         const batch = take(lane)
+        began(batch.length)
         const exit = yield* Effect.exit(options.run(batch.map(({ command }) => command)))
         if (Exit.isSuccess(exit)) {
           batch.forEach(({ resume }, i) => resume(Effect.succeed(exit.value[i]!)))
@@ -122,6 +147,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
 
   const straightThrough = (lane: Lane<C, A>, command: C): Effect.Effect<A> => {
     occupy(lane)
+    began(1)
     return Effect.onExit(
       Effect.map(options.run([command]), (answers) => answers[0]!),
       () =>
@@ -154,6 +180,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     })
 
   return {
+    load: () => ({ waiting: lanes.reduce((sum, { waiting }) => sum + waiting, 0), batches, commands }),
     submit: (at, tenant, command) =>
       Effect.uninterruptibleMask((restore): Effect.Effect<A, Refused> => {
         const lane = lanes[at]!

@@ -60,6 +60,7 @@ import * as Budgeting from "./Budgeting.ts"
 import type { Engine, Reader } from "./Engine.ts"
 import { submit as ask } from "./Engine.ts"
 import * as History from "./History.ts"
+import type { Load } from "./Lanes.ts"
 import * as Lanes from "./Lanes.ts"
 import type { LedgerTx, StoreError } from "./LedgerStore.ts"
 import { LedgerStore } from "./LedgerStore.ts"
@@ -76,6 +77,7 @@ import { invalidPage, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 import { View } from "./View.ts"
 
+export type { Load } from "./Lanes.ts"
 export type { PolicyChange, PolicyOptions } from "./PolicyShape.ts"
 export type { Permission, Principal } from "./Principal.ts"
 export type { BudgetOptions, LimitOptions, LimitState } from "./rules/Command.ts"
@@ -168,6 +170,8 @@ export interface Operations extends History.Operations {
     tenant: string,
     options?: { readonly after?: number | undefined; readonly limit?: number | undefined }
   ) => Effect.Effect<ReadonlyArray<Entry>, Trouble>
+  /** How busy it is, for those who watch over it. */
+  readonly load: () => Load
   /**
    * What other faces of this ledger, `Governance` for one, are built on.
    *
@@ -493,6 +497,7 @@ export const make = Effect.fnUntraced(
       policies,
       entries,
       ...history,
+      load: lanes.load,
       engine
     })
   }

@@ -80,6 +80,18 @@ describe("Lanes", () => {
       yield* close
     }))
 
+  NoLeaks.effect("say how much waits, and what their batches took so far", () =>
+    Effect.gen(function*() {
+      const { close, lanes, submit } = yield* slow({})
+      assert.deepStrictEqual(lanes.load(), { waiting: 0, batches: 0, commands: 0 })
+      const fibers = yield* Effect.forEach(["a1", "a2", "a3"], (command) => submit(command))
+      assert.deepStrictEqual(lanes.load(), { waiting: 2, batches: 1, commands: 1 })
+      yield* TestClock.adjust(200)
+      yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(lanes.load(), { waiting: 0, batches: 2, commands: 3 })
+      yield* close
+    }))
+
   NoLeaks.effect(
     "that are gathered let one through, and the rest of its turn shares a batch, also where a batch takes no time",
     () =>

@@ -4,7 +4,9 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import { specification } from "../support.ts"
 import type { Document } from "./compare.ts"
 import { compare, factsOf } from "./compare.ts"
-import * as differences from "./differences.ts"
+import { governance as ofGovernance, runtime as ofRuntime } from "./differences.ts"
+
+const differences = { governance: ofGovernance, runtime: ofRuntime }
 
 const meta = { reason: "CYCLES_SPEC_DIR is not set" }
 

@@ -12,6 +12,7 @@ import { events } from "./events.ts"
 import { explain } from "./explain.ts"
 import { init } from "./init.ts"
 import { key } from "./key.ts"
+import { mcp } from "./mcp.ts"
 import { policy } from "./policy.ts"
 import { reservations } from "./reservations.ts"
 import { serve } from "./serve.ts"
@@ -24,6 +25,7 @@ export const cycles = Command.make("cycles").pipe(
   Command.withSubcommands([
     serve,
     init,
+    mcp,
     { group: "Look", commands: [balances, watch, cost, explain, reservations, events, audit, verify] },
     { group: "Govern", commands: [tenant, key, budget, policy] }
   ])

@@ -83,10 +83,10 @@ export const run = (
         })
     ))
 
-/** Waits until something holds, and dies with its name where it does not in twenty seconds. */
+/** Waits until something holds, and dies with its name where it does not in a minute. */
 export const until = (what: string, condition: () => boolean): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const end = Date.now() + 20_000
+    const end = Date.now() + 60_000
     while (!condition()) {
       if (Date.now() > end) return yield* Effect.die(new Error(`waited in vain until ${what}`))
       yield* Effect.sleep(5)
