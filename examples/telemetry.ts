@@ -98,12 +98,11 @@ const agent = Effect.gen(function*() {
 }).pipe(
   Effect.withSpan("agent"),
   Budget.within({ agent: "writer" }),
-  Effect.provide(Budget.layer()),
   Effect.provide(
-    Ledger.layerMemory({
+    Budget.layer().pipe(Layer.provide(Ledger.layerMemory({
       tenant: "acme",
       budgets: [{ scope: "tenant:acme", allocated: Amount.tokens(1_000) }]
-    })
+    })))
   )
 )
 
