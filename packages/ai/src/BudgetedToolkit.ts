@@ -36,7 +36,6 @@ import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -144,15 +143,6 @@ const wasRefused = (last: AnyResult | undefined, exit: Exit.Exit<unknown, unknow
     (failed.error.reason._tag === "ToolParameterValidationError" || failed.error.reason._tag === "ToolNotFoundError")
 }
 
-/** What the model is told of a denial. */
-const told = (denial: Denial) => ({
-  error: denial._tag,
-  message: denial.message,
-  ...("retryAfter" in denial && denial.retryAfter !== undefined
-    ? { retry_after_ms: Duration.toMillis(denial.retryAfter) }
-    : undefined)
-})
-
 /**
  * A toolkit whose tools are guarded: before a handler runs its cost is reserved, and charged when it has run. Tools that the caps of
  * that reservation do not allow are denied.
@@ -194,7 +184,7 @@ export const guard = <Tools extends Record<string, Tool.Any>, E, R>(
           ? Stream.fail(error)
           // A tool's failures have a type of their own, in which there is no room for a denial; the model reads `encodedResult`.
           : Stream.succeed(
-            { result: error, encodedResult: told(denial), isFailure: true, preliminary: false } as Result
+            { result: error, encodedResult: Denials.told(denial), isFailure: true, preliminary: false } as Result
           )
       }
       const answered = guarded.pipe(

@@ -6,6 +6,7 @@
 import type { GuardError } from "effect-cycles/runtime/Budget"
 import * as AiError from "effect/ai/AiError"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -49,6 +50,19 @@ export const toAiError = (error: AiError.AiError | Denial, method: string): AiEr
  */
 export const of = (error: unknown): Option.Option<Denial> =>
   typeof error === "object" && error !== null ? Option.fromUndefinedOr(behind.get(error)) : Option.none()
+
+/**
+ * What a model is told of a denial.
+ *
+ * @internal
+ */
+export const told = (denial: Denial) => ({
+  error: denial._tag,
+  message: denial.message,
+  ...("retryAfter" in denial && denial.retryAfter !== undefined
+    ? { retry_after_ms: Duration.toMillis(denial.retryAfter) }
+    : undefined)
+})
 
 /**
  * Gives denials their types back: an error that stands for one becomes that one.

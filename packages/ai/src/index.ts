@@ -9,6 +9,7 @@ export * as BudgetedEmbedding from "./BudgetedEmbedding.ts"
 export * as BudgetedModel from "./BudgetedModel.ts"
 export * as BudgetedToolkit from "./BudgetedToolkit.ts"
 export * as Denial from "./Denial.ts"
+export * as McpGuard from "./McpGuard.ts"
 
 export * as BudgetNote from "./BudgetNote.ts"
 

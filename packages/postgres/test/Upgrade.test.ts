@@ -71,7 +71,7 @@ withServer("a schema of the first version in PostgreSQL", ({ fresh, sql }) => {
         const after = yield* Effect.provide(look, at(options), { local: true })
         assert.deepStrictEqual(after, before)
         const versions = yield* Effect.promise(() => sql(`SELECT max(version)::float8 FROM ${s}.migrations`))
-        assert.strictEqual(versions[0]?.[0], 3)
+        assert.strictEqual(versions[0]?.[0], 4)
         const indexes = yield* Effect.promise(() =>
           sql(`SELECT count(*)::float8 FROM pg_indexes WHERE schemaname = '${options.schema}' AND tablename = 'acts'`)
         )

@@ -604,8 +604,13 @@ const judge = (operations: ReadonlyArray<Known>, documents: WireSpecification["d
     if (operation !== undefined && documented === undefined && !isAnyError && !isUnchanged) {
       problems.push(`status ${status} is not documented for ${operation.operationId}`)
     }
-    const check = operation?.check ?? checkOf(exchange.plane ?? "runtime") ?? operations[0]?.check
-    if (check === undefined) return { operation, problems: ["the specification has no operation at all"] }
+    // A path of neither plane may be refused in the words of either.
+    const planes = exchange.plane === undefined ? (["runtime", "governance"] as const) : [exchange.plane]
+    const either: Check = (value, root) => {
+      const verdicts = planes.flatMap((plane) => checkOf(plane)?.(errorSchema)(value, root).join("; ") ?? [])
+      return verdicts.includes("") ? [] : verdicts
+    }
+    const check = operation?.check ?? (() => either)
 
     const described = documented?.headers ?? {}
     for (const [name, reference] of Object.entries(described)) {

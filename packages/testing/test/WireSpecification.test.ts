@@ -123,6 +123,11 @@ describe.skipIf(directory === "")("The specification", { meta }, () => {
     assert.deepStrictEqual(foreign, [`body.request_id is other, the header x-request-id is ${id}`])
     const nowhere = { ...refused, path: "/v1/nothing", status: 404 }
     assert.deepStrictEqual(answered({ ...nowhere, body: refused.body.replace("BUDGET_EXCEEDED", "NOT_FOUND") }), [])
+    const events = { ...nowhere, path: "/v1/admin/events/" }
+    assert.deepStrictEqual(
+      answered({ ...events, body: refused.body.replace("BUDGET_EXCEEDED", "EVENT_NOT_FOUND") }),
+      []
+    )
     assert.include(answered({ ...nowhere, body: "{}" })[0] ?? "", "must have required property 'error'")
     assert.deepStrictEqual(answered({ ...nowhere, status: 200 }), ["the specification has no such operation"])
   })

@@ -88,13 +88,16 @@ export const middleware = <R = never>(options: Options<R>) =>
       HttpGuard.catchRefused(
         Effect.gen(function*() {
           const { headers } = yield* HttpServerRequest.HttpServerRequest
-          const tenant = yield* Effect.tryPromise({
-            try: async () => options.tenant((name) => headers[name.toLowerCase()]),
-            catch: (error) => error
-          }).pipe(
-            // What a resolver throws beside is a fault of its own.
-            Effect.catch((error) => error instanceof Problem.MissingTenant ? Effect.fail(error) : Effect.die(error))
-          )
+          const tenant = yield* Effect.promise(async (): Promise<string | Problem.MissingTenant> => {
+            try {
+              return await options.tenant((name) => headers[name.toLowerCase()])
+            } catch (error) {
+              // What a resolver throws beside is a fault of its own.
+              if (error instanceof Problem.MissingTenant) return error
+              throw error
+            }
+          })
+          if (typeof tenant !== "string") return yield* tenant
           const budget = yield* RcMap.get(budgets, tenant)
           return yield* handler.pipe(
             Budget.within({ tenant }),

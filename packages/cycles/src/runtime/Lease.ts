@@ -304,7 +304,7 @@ export const commit = (
       stop()
       return journaled
     })
-  return Effect.andThen(Telemetry.used(lease.request.action, lease.request.estimate, actual), begun)
+  return Telemetry.using(lease.request.action, lease.request.estimate, actual, begun)
 }
 
 const commitOf = (lease: Lease, actual: AnyAmount, report: Report | undefined): CommitRequest => {

@@ -265,15 +265,19 @@ const recoveriesOf = labelled(recoveries, "how")
 /** Counts a charge that was made although its lease had ended, or the process that owed it. */
 export const recovered = (how: "event" | "journal"): Effect.Effect<void> => Metric.update(recoveriesOf(how), 1)
 
-/** Notes how far an estimate was from what was used. */
-export const used = (action: Action, estimate: AnyAmount, actual: AnyAmount): Effect.Effect<void> =>
+/** Notes how far an estimate was from what was used, before that is settled. */
+export const using = <A>(
+  action: Action,
+  estimate: AnyAmount,
+  actual: AnyAmount,
+  settling: Effect.Effect<A>
+): Effect.Effect<A> =>
   Effect.withFiber(({ context }) => {
-    const isOver = actual.amount > estimate.amount
     if (estimate.amount > 0n) {
       driftsOf(action.kind).updateUnsafe(Number(actual.amount) / Number(estimate.amount), context)
     }
-    if (isOver) overrunsOf(action.kind).updateUnsafe(1, context)
-    return Effect.void
+    if (actual.amount > estimate.amount) overrunsOf(action.kind).updateUnsafe(1, context)
+    return settling
   })
 
 const tagOf = (exit: Exit.Exit<unknown, { readonly _tag: string }>): string => {
@@ -284,14 +288,17 @@ const tagOf = (exit: Exit.Exit<unknown, { readonly _tag: string }>): string => {
 
 const asked = <A, E extends { readonly _tag: string }>(
   name: string,
-  operation: Effect.Effect<A, E>
+  operation: Effect.Effect<A, E>,
+  onReply?: (reply: A, context: Context.Context<never>) => void
 ): Effect.Effect<A, E> =>
   Effect.withFiber((fiber) => {
+    const { context } = fiber
     const clock = fiber.getRef(Clock.Clock)
     const from = clock.monotonicTimeNanosUnsafe()
     const measured = Effect.onExit(operation, (exit) => {
-      durationsOf(name).updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - from) / 1_000_000, fiber.context)
-      operationsOf(name, tagOf(exit)).updateUnsafe(1, fiber.context)
+      durationsOf(name).updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - from) / 1_000_000, context)
+      operationsOf(name, tagOf(exit)).updateUnsafe(1, context)
+      if (onReply !== undefined && Exit.isSuccess(exit)) onReply(exit.value, context)
       return Effect.void
     })
     return isTraced(fiber) ? Effect.withSpan(measured, `Budget.${name}`, { captureStackTrace: false }) : measured
@@ -301,13 +308,11 @@ const asked = <A, E extends { readonly _tag: string }>(
 export const observe = (authority: Operations): Operations => ({
   decide: (request) => asked("decide", authority.decide(request)),
   reserve: (request) =>
-    asked(
-      "reserve",
-      Effect.tap(authority.reserve(request), (reply) =>
-        request.dryRun === true || reply.decision === "DENY"
-          ? Effect.void
-          : Metric.update(decisionsOf(reply.decision, request.action.kind), 1))
-    ),
+    asked("reserve", authority.reserve(request), ({ decision }, context) => {
+      // A denial is counted where its error is made, whichever way it was answered.
+      if (request.dryRun === true || decision === "DENY") return
+      decisionsOf(decision, request.action.kind).updateUnsafe(1, context)
+    }),
   commit: (id, request) => asked("commit", authority.commit(id, request)),
   release: (id, request) => asked("release", authority.release(id, request)),
   extend: (id, request) => asked("extend", authority.extend(id, request)),

@@ -146,7 +146,7 @@ const callOver = (
     Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
   )
 
-const isUrl = (text: string): boolean => {
+export const isUrl = (text: string): boolean => {
   try {
     const { protocol } = new URL(text)
     return protocol === "http:" || protocol === "https:"

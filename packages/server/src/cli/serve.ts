@@ -11,23 +11,9 @@ import * as Layer from "effect/Layer"
 import type { ServeSettings } from "../Config.ts"
 import * as Config from "../Config.ts"
 import { exitCodes, StartupError } from "../StartupError.ts"
+import { untilSignal } from "./Ending.ts"
 import * as Greeting from "./Greeting.ts"
 import * as Log from "./Log.ts"
-
-/**
- * Waits until the process is told to stop. From then on its signals are ours: whoever asks twice does not want to wait.
- */
-const untilSignal: Effect.Effect<NodeJS.Signals> = Effect.callback((resume) => {
-  const stop = (signal: NodeJS.Signals): void => {
-    process.removeListener("SIGINT", stop)
-    process.removeListener("SIGTERM", stop)
-    process.once("SIGINT", () => process.exit(130))
-    process.once("SIGTERM", () => process.exit(143))
-    resume(Effect.succeed(signal))
-  }
-  process.on("SIGINT", stop)
-  process.on("SIGTERM", stop)
-})
 
 /** What follows the requests: the lanes and the store. */
 const STORE_PATIENCE_MS = 10_000
