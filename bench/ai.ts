@@ -1,9 +1,10 @@
 /**
  * What a budget adds to a model call and to a chunk of its stream, over a stand-in for the model and a ledger in memory, with a
- * tracer and without; and what a guard costs without its metrics, with them, and with a tracer.
+ * tracer and without; and what a guard costs, with its metrics in any case, beside the reserve and commit in it. In time on a processor.
  */
 import { BudgetedModel, PriceBook } from "@effect-cycles/ai"
-import { Action, Amount, Budget, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, BudgetAuthority, Ledger } from "effect-cycles"
+import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
@@ -12,11 +13,11 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { Case } from "./support/harness.ts"
-import { derived, each, main, ratio } from "./support/harness.ts"
+import { derived, eachCpu as each, main, ratio } from "./support/harness.ts"
 
-const CALLS = 1_000
-const CHUNKS = 10_000
-const GUARDS = 3_000
+const CALLS = 300
+const CHUNKS = 3_000
+const GUARDS = 1_000
 const ROUNDS = 5
 
 const finish: Response.FinishPartEncoded = {
@@ -68,6 +69,23 @@ const budgeted = Layer.provideMerge(
   Layer.mergeAll(model, PriceBook.layer(), budget)
 )
 
+const action = Action.make("llm.completion", "gpt-4o")
+let pairs = 0
+
+/** What a guard does, without what it tells of itself and all else that is the guard's. */
+const pair = Effect.gen(function*() {
+  const authority = yield* BudgetAuthority.BudgetAuthority
+  const idempotencyKey = (name: string) => IdempotencyKey.make(`${name}-${pairs}`)
+  pairs++
+  const { reservationId } = yield* authority.reserve({
+    idempotencyKey: idempotencyKey("reserve"),
+    subject: { tenant: "acme" },
+    action,
+    estimate: Amount.tokens(1_000)
+  })
+  yield* authority.commit(reservationId!, { idempotencyKey: idempotencyKey("commit"), actual: Amount.tokens(420) })
+})
+
 const times = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     for (let i = 0; i < count; i++) yield* effect
@@ -89,7 +107,6 @@ const between = (what: string, bare: Case, withBudget: Case): ReadonlyArray<Case
   ratio(withBudget.name, bare.name)
 ]
 
-const action = Action.make("llm.completion", "gpt-4o")
 const guards = times(
   GUARDS,
   Budget.guard({ action, estimate: Amount.tokens(1_000) }, (r) => Effect.succeed(r.commit(Amount.tokens(420), "text")))
@@ -114,8 +131,11 @@ await main(
       each("stream chunk, tracer", CHUNKS, traced(stream), model),
       each("budgeted stream chunk, tracer", CHUNKS, traced(stream), budgeted)
     ),
+    each("reserve and commit", GUARDS, times(GUARDS, pair), ledger),
     each("guard", GUARDS, guards, budget),
     each("guard, tracer", GUARDS, traced(guards), budget),
+    derived("a guard adds", "µs", (of) => of("guard") - of("reserve and commit")),
+    ratio("guard", "reserve and commit"),
     derived("a tracer adds, a guard", "µs", (of) => of("guard, tracer") - of("guard")),
     ratio("guard, tracer", "guard")
   ],
