@@ -378,6 +378,20 @@ describe("A request is refused", () => {
         }
       }), { maxRequestBytes: 1_000 }))
 
+  it.live("for bytes that are no text, of which others would read the same", () =>
+    withLedger((send) =>
+      Effect.gen(function*() {
+        for (const byte of ["\xff", "\xc3", "\xed\xa0\x80"]) {
+          const body = new Uint8Array(Buffer.from(reserve({ idempotency_key: `k-${byte}` }), "latin1"))
+          const answer = yield* send("POST", "/v1/reservations", { body })
+          assert.strictEqual(answer.status, 400)
+          assert.strictEqual(answer.body["message"], "it is not UTF-8")
+        }
+        const wide = yield* send("POST", "/v1/reservations", { body: reserve({ idempotency_key: "k-\ufffd-€" }) })
+        assert.strictEqual(wide.status, 200)
+      })
+    ))
+
   it.live("for what the authority says, in the order of the specification", () =>
     withLedger((send) =>
       Effect.gen(function*() {
