@@ -48,6 +48,16 @@ const withLedger = <A, E>(
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 describe("Every answer", () => {
+  it.live("is kept by no cache, which would not tell one key's from another's", () =>
+    withLedger((send) =>
+      Effect.gen(function*() {
+        const paths = ["/v1/reservations", "/v1/balances?tenant=acme", "/v1/reservations/nobody", "/nowhere"]
+        for (const path of paths) {
+          assert.strictEqual((yield* send("GET", path)).headers.get("cache-control"), "no-store", path)
+        }
+      })
+    ))
+
   it.live("names its request, its trace and its tenant", () =>
     withLedger((send) =>
       Effect.gen(function*() {

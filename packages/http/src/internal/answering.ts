@@ -203,6 +203,15 @@ const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.Htt
     )
 }
 
+/**
+ * What is answered is for whoever sent the key. Caches keep apart by `Authorization` by themselves, and by no header of ours; so they
+ * are told, but where a route says otherwise.
+ */
+const forNobodyElse = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  response.headers["cache-control"] === undefined
+    ? HttpServerResponse.setHeader(response, "cache-control", "no-store")
+    : response
+
 /** Once per router, however many planes are on it: a layer is built once. */
 export const correlation = HttpRouter.middleware(
   (handler) =>
@@ -211,7 +220,12 @@ export const correlation = HttpRouter.middleware(
       const requestId = crypto.randomUUID()
       const traceId = traceIdOf(request.headers)
       return Effect.catchCause(handler, recover).pipe(
-        Effect.map(HttpServerResponse.setHeaders({ "x-request-id": requestId, "x-cycles-trace-id": traceId })),
+        Effect.map((response) =>
+          HttpServerResponse.setHeaders(forNobodyElse(response), {
+            "x-request-id": requestId,
+            "x-cycles-trace-id": traceId
+          })
+        ),
         Effect.provideService(RequestContext, { requestId, traceId })
       )
     }),
