@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Redacted from "effect/Redacted"
 import * as ApiSecret from "effect-cycles/ledger/ApiSecret"
+import * as Redacted from "effect/Redacted"
 
 const pepper = Redacted.make("a pepper of more than thirty-two characters, é")
 const other = Redacted.make("another pepper of thirty-two characters")
