@@ -94,9 +94,9 @@ export class BudgetedEmbedding
 {}
 
 /** Who pays for what is embedded: the budget of the fiber, as an allotment's or a tenant's, and who spends of it. */
-const spenderOf = (context: Context.Context<never>): string => {
+const spenderOf = (context: Context.Context<never>): unknown => {
   const budget = Option.getOrUndefined(Context.getOption(context, Budget.Budget))
-  return JSON.stringify([Context.get(context, Budget.Spender), budget === undefined ? 0 : numberOf(budget)])
+  return [Context.get(context, Budget.Spender), budget === undefined ? 0 : numberOf(budget)]
 }
 
 const numbers = new WeakMap<object, number>()
