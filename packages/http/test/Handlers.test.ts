@@ -48,6 +48,16 @@ const withLedger = <A, E>(
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 describe("Every answer", () => {
+  it.live("is kept by no cache, which would not tell one key's from another's", () =>
+    withLedger((send) =>
+      Effect.gen(function*() {
+        const paths = ["/v1/reservations", "/v1/balances?tenant=acme", "/v1/reservations/nobody", "/nowhere"]
+        for (const path of paths) {
+          assert.strictEqual((yield* send("GET", path)).headers.get("cache-control"), "no-store", path)
+        }
+      })
+    ))
+
   it.live("names its request, its trace and its tenant", () =>
     withLedger((send) =>
       Effect.gen(function*() {
@@ -377,6 +387,20 @@ describe("A request is refused", () => {
           assert.strictEqual(fine.status, 200, type)
         }
       }), { maxRequestBytes: 1_000 }))
+
+  it.live("for bytes that are no text, of which others would read the same", () =>
+    withLedger((send) =>
+      Effect.gen(function*() {
+        for (const byte of ["\xff", "\xc3", "\xed\xa0\x80"]) {
+          const body = new Uint8Array(Buffer.from(reserve({ idempotency_key: `k-${byte}` }), "latin1"))
+          const answer = yield* send("POST", "/v1/reservations", { body })
+          assert.strictEqual(answer.status, 400)
+          assert.strictEqual(answer.body["message"], "it is not UTF-8")
+        }
+        const wide = yield* send("POST", "/v1/reservations", { body: reserve({ idempotency_key: "k-\ufffd-€" }) })
+        assert.strictEqual(wide.status, 200)
+      })
+    ))
 
   it.live("for what the authority says, in the order of the specification", () =>
     withLedger((send) =>

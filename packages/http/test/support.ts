@@ -158,7 +158,10 @@ export const webHandler = (tenant: string, authority: Operations, options?: Omit
   const send = (
     method: string,
     path: string,
-    options?: { readonly body?: string; readonly headers?: { readonly [name: string]: string } }
+    options?: {
+      readonly body?: string | Uint8Array<ArrayBuffer>
+      readonly headers?: { readonly [name: string]: string }
+    }
   ) =>
     Effect.promise(async () => {
       const response = await watched(

@@ -8,6 +8,7 @@
  */
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
+import { createHash } from "node:crypto"
 import * as RateLimit from "./RateLimit.ts"
 
 /**
@@ -53,8 +54,12 @@ export const networkOf = (address: string): string => {
     : NetAddress.ipv6ToSegments(parsed.success).slice(0, 4).map((segment) => segment.toString(16)).join(":")
 }
 
-/** What of a key may be remembered: the public part of an API key's secret. Keys of another form share a name. */
-const nameOf = (key: string): string => /^cyc_live_[0-9a-f]{24}_/.exec(key)?.[0] ?? ""
+/**
+ * What of a key may be remembered: the public part of an API key's secret. A key of another form has no such part; its digest tells
+ * it from every other.
+ */
+const nameOf = (key: string): string =>
+  /^cyc_live_[0-9a-f]{24}_/.exec(key)?.[0] ?? createHash("sha256").update(key).digest("base64")
 
 /**
  * A throttle that has seen nobody yet.

@@ -107,6 +107,15 @@ describe("AuthThrottle", () => {
     assert.strictEqual(throttle.waitMs("192.0.2.1", key, 0), 0)
     assert.isAbove(throttle.waitMs("192.0.2.1", other, 0), 0)
   })
+
+  it("tells an operator's key from a guess at it, where the operator was there before", () => {
+    const throttle = AuthThrottle.make({ failuresPerMinute: 1 })
+    throttle.succeeded("192.0.2.1", "the operator's key")
+    throttle.failed("192.0.2.1", 0)
+    assert.strictEqual(throttle.waitMs("192.0.2.1", "the operator's key", 0), 0)
+    assert.isAbove(throttle.waitMs("192.0.2.1", "a guess at it", 0), 0)
+    assert.isAbove(throttle.waitMs("192.0.2.1", "", 0), 0)
+  })
 })
 
 // Time stands still in these, so that nothing is let in for it.

@@ -26,10 +26,14 @@ import * as Errors from "../Errors.ts"
 import { BadParameters } from "../RuntimeApi.ts"
 import * as WireJson from "../WireJson.ts"
 
-// Web Crypto, which every supported runtime has; declared here so that no platform's types are needed.
+// Parts of every supported runtime; declared here so that no platform's types are needed.
 declare const crypto: {
   readonly randomUUID: () => string
   readonly getRandomValues: (array: Uint8Array) => Uint8Array
+}
+declare class TextDecoder {
+  constructor(encoding: "utf-8", options: { readonly fatal: true })
+  decode(bytes: ArrayBuffer): string
 }
 
 export const MAX_REQUEST_BYTES = 1_024 * 1_024
@@ -94,6 +98,17 @@ const malformed = ({ issue }: Schema.SchemaError, root: string): Malformed => {
   return new Malformed({ field: path === "" ? root : path, reason: first?.message ?? "has the wrong shape" })
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+/** Its text; nothing where it is not UTF-8, of which two that differ would read the same. */
+const textOf = (bytes: ArrayBuffer): string | undefined => {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
 const isJson = /^application\/(?:[^\s;]+\+)?json\s*(?:;|$)/i
 
 /**
@@ -114,10 +129,12 @@ export const bodyOf = <A, I>(
     if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
     return Effect.flatMap(
       Effect.catch(
-        Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
+        Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
         () => bad(`it cannot be read, or ${tooLong}`)
       ),
-      (text) => {
+      (bytes) => {
+        const text = textOf(bytes)
+        if (text === undefined) return bad("it is not UTF-8")
         const parsed = isOptional && text.trim() === ""
           ? Result.succeed({})
           : WireJson.parse(text, { strict: true, maxLength: maxBytes })
@@ -153,6 +170,22 @@ const refuseParameter = ({ field, reason }: Malformed) =>
 const isTraceId = (id: string | undefined): id is string =>
   id !== undefined && /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id)
 
+const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+// Asking for random bytes costs far more than the bytes do.
+const pool = new Uint8Array(16 * 256)
+let used = pool.length
+
+const randomTraceId = (): string => {
+  if (used === pool.length) {
+    crypto.getRandomValues(pool)
+    used = 0
+  }
+  let id = ""
+  for (const end = used + 16; used < end; used++) id += hexDigits[pool[used]!]!
+  return id
+}
+
 /** Section CORRELATION AND TRACING: `traceparent`, else `X-Cycles-Trace-Id`, else a new one. What is malformed is not there. */
 const traceIdOf = (headers: Headers.Headers): string => {
   const parent = HttpTraceContext.w3c(headers)
@@ -160,8 +193,7 @@ const traceIdOf = (headers: Headers.Headers): string => {
   const given = headers["x-cycles-trace-id"]
   if (isTraceId(given)) return given
   for (;;) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16))
-    const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+    const id = randomTraceId()
     if (isTraceId(id)) return id
   }
 }
@@ -186,6 +218,15 @@ const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.Htt
     )
 }
 
+/**
+ * What is answered is for whoever sent the key. Caches keep apart by `Authorization` by themselves, and by no header of ours; so they
+ * are told, but where a route says otherwise.
+ */
+const forNobodyElse = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  response.headers["cache-control"] === undefined
+    ? HttpServerResponse.setHeader(response, "cache-control", "no-store")
+    : response
+
 /** Once per router, however many planes are on it: a layer is built once. */
 export const correlation = HttpRouter.middleware(
   (handler) =>
@@ -194,7 +235,12 @@ export const correlation = HttpRouter.middleware(
       const requestId = crypto.randomUUID()
       const traceId = traceIdOf(request.headers)
       return Effect.catchCause(handler, recover).pipe(
-        Effect.map(HttpServerResponse.setHeaders({ "x-request-id": requestId, "x-cycles-trace-id": traceId })),
+        Effect.map((response) =>
+          HttpServerResponse.setHeaders(forNobodyElse(response), {
+            "x-request-id": requestId,
+            "x-cycles-trace-id": traceId
+          })
+        ),
         Effect.provideService(RequestContext, { requestId, traceId })
       )
     }),
