@@ -41,6 +41,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Ambient from "./Ambient.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import * as Estimate from "./Estimate.ts"
@@ -91,6 +92,21 @@ export interface Service {
 export class BudgetedEmbedding
   extends Context.Service<BudgetedEmbedding, Service>()("@effect-cycles/ai/BudgetedEmbedding")
 {}
+
+/** Who pays for what is embedded: the budget of the fiber, as an allotment's or a tenant's, and who spends of it. */
+const spenderOf = (context: Context.Context<never>): unknown => {
+  const budget = Option.getOrUndefined(Context.getOption(context, Budget.Budget))
+  return [Context.get(context, Budget.Spender), budget === undefined ? 0 : numberOf(budget)]
+}
+
+const numbers = new WeakMap<object, number>()
+let last = 0
+
+const numberOf = (object: object): number => {
+  const number = numbers.get(object) ?? ++last
+  numbers.set(object, number)
+  return number
+}
 
 /** What a provider may add to each text, as marks of its beginning and end. */
 const TOKENS_PER_INPUT = 8
@@ -159,6 +175,8 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
   })
 
   return yield* EmbeddingModel.make({
+    // Texts that come together are one request, which one spender pays: those of others are requests of their own.
+    batchKey: spenderOf,
     embedMany: ({ inputs }) =>
       embedMany(inputs).pipe(
         Effect.mapBoth({
@@ -168,7 +186,7 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
             usage: { inputTokens: usage.inputTokens }
           })
         }),
-        Effect.provideService(Budget.Budget, budget)
+        Ambient.provide(budget)
       )
   })
 })

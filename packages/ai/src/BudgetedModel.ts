@@ -59,6 +59,7 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { NoExcessProperties } from "effect/Types"
+import * as Ambient from "./Ambient.ts"
 import * as BudgetedToolkit from "./BudgetedToolkit.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
@@ -289,7 +290,12 @@ interface Plan {
 }
 
 const hasFiles = ({ content }: Prompt.Prompt): boolean =>
-  content.some((message) => typeof message.content !== "string" && message.content.some((part) => part.type === "file"))
+  content.some((message) =>
+    typeof message.content !== "string" && message.content.some((part) =>
+      part.type === "file" ||
+      (part.type === "tool-result" && part.modelOutput?.some((output) => output.type === "file") === true)
+    )
+  )
 
 const makePlanner = Effect.fnUntraced(function*(options: Options) {
   const unit = options.unit ?? "USD_MICROCENTS"
@@ -524,9 +530,11 @@ interface Seen {
   readonly modelId: string | undefined
   readonly hasMedia: boolean
   readonly output: number
+  /** The calls of tools whose parameters came in pieces, and were counted. */
+  readonly calls: ReadonlySet<string>
 }
 
-const unseen: Seen = { finish: undefined, modelId: undefined, hasMedia: false, output: 0 }
+const unseen: Seen = { finish: undefined, modelId: undefined, hasMedia: false, output: 0, calls: new Set() }
 
 const see = (seen: Seen, part: Response.AnyPart): Seen => {
   switch (part.type) {
@@ -534,6 +542,11 @@ const see = (seen: Seen, part: Response.AnyPart): Seen => {
     case "reasoning-delta":
     case "tool-params-delta":
       return { ...seen, output: seen.output + Estimate.textBound(part.delta) }
+    case "tool-params-start":
+      return { ...seen, calls: new Set(seen.calls).add(part.id), output: seen.output + Estimate.textBound(part.name) }
+    case "tool-call":
+      // Providers that do not stream the parameters of a call give it whole.
+      return seen.calls.has(part.id) ? seen : { ...seen, output: seen.output + Estimate.callBound(part) }
     case "finish":
       return { ...seen, finish: part }
     case "response-metadata":
@@ -594,12 +607,9 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
   // The calls of effect/ai compute their types from their options; within, only prompt, toolkit and parts matter.
   const inner = model as unknown as Inner
   const service = {
-    generateText: (call: Call) =>
-      Effect.provideService(generate(options, plan(call), call, inner.generateText), Budget.Budget, budget),
-    generateObject: (call: Call) =>
-      Effect.provideService(generate(options, plan(call), call, inner.generateObject), Budget.Budget, budget),
-    streamText: (call: Call) =>
-      Stream.provideService(stream(options, plan(call), call, inner.streamText), Budget.Budget, budget)
+    generateText: (call: Call) => Ambient.provide(generate(options, plan(call), call, inner.generateText), budget),
+    generateObject: (call: Call) => Ambient.provide(generate(options, plan(call), call, inner.generateObject), budget),
+    streamText: (call: Call) => Ambient.provideStream(stream(options, plan(call), call, inner.streamText), budget)
   }
   // What goes in and comes out is the model's own, so its types hold.
   return service as unknown as Service
@@ -608,6 +618,8 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
 /**
  * Provides a budgeted model for the `LanguageModel` around it: as {@link BudgetedModel}, and as a `LanguageModel` for programs that know
  * nothing of budgets. There a denial is an `AiError` with the reason `QuotaExhaustedError`, which is not retried; see {@link denials}.
+ *
+ * A call spends from the `Budget` around it, as that of an allotment or a tenant; from the layer's own where there is none.
  *
  * @category layers
  * @since 0.1.0

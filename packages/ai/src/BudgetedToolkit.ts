@@ -41,6 +41,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import * as Ambient from "./Ambient.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 
@@ -189,7 +190,7 @@ export const guard = <Tools extends Record<string, Tool.Any>, E, R>(
       }
       const answered = guarded.pipe(
         Stream.catch((error) => error._tag === "HandlerFailed" ? Stream.fail(error.error) : denied(error)),
-        Stream.provideService(Budget.Budget, budget)
+        Ambient.provideStream(budget)
       )
       // What the handler fails with and needs went through unchanged.
       return Effect.succeed(answered) as unknown as ReturnType<typeof inner.handle>

@@ -22,6 +22,9 @@
  *
  * @since 0.1.0
  */
+import { toCodecAnthropic } from "effect/ai/AnthropicStructuredOutput"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import { toCodecOpenAI } from "effect/ai/OpenAiStructuredOutput"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tokenizer from "effect/ai/Tokenizer"
 import * as Tool from "effect/ai/Tool"
@@ -131,15 +134,47 @@ const partsOf = (prompt: Prompt.Prompt) => {
   return { files, texts, count }
 }
 
-const textOfTool = (tool: Tool.Any): string =>
-  render(
-    Tool.isProviderDefined(tool)
-      ? { name: tool.name }
-      : { name: tool.name, description: Tool.getDescription(tool), parameters: Tool.getJsonSchema(tool) }
-  )
+/** How schemas are written for providers; which of these a provider uses is not known. */
+const transformers = [undefined, LanguageModel.defaultCodecTransformer, toCodecOpenAI, toCodecAnthropic]
 
-const textOfSchema = (schema: Schema.Top | undefined): string =>
-  schema === undefined ? "" : render(Schema.toJsonSchemaDocument(schema))
+/** The longest of what a schema can be sent as. A rendering that fails is not sent: the provider's package fails of it as well. */
+const longest = (rendering: (transformer: LanguageModel.CodecTransformer | undefined) => string): string =>
+  transformers.reduce((found, transformer) => {
+    const text = Option.getOrElse(Option.liftThrowable(rendering)(transformer), () => "")
+    return bytesOf(text) > bytesOf(found) ? text : found
+  }, "")
+
+/** Rendering a schema takes longer than all else there is to an estimate, and neither schemas nor tools change. */
+const remembered = <A extends object>(render: (of: A) => string): (of: A) => string => {
+  const texts = new WeakMap<A, string>()
+  return (of) => {
+    const found = texts.get(of)
+    if (found !== undefined) return found
+    const text = render(of)
+    texts.set(of, text)
+    return text
+  }
+}
+
+const textOfTool = remembered((tool: Tool.Any) =>
+  Tool.isProviderDefined(tool)
+    ? render({ name: tool.name })
+    : longest((transformer) =>
+      render({
+        name: tool.name,
+        description: Tool.getDescription(tool),
+        parameters: Tool.getJsonSchema(tool, transformer === undefined ? undefined : { transformer })
+      })
+    )
+)
+
+const textOfAnswer = remembered((schema: Schema.Top) =>
+  longest((transformer) =>
+    render(transformer === undefined ? Schema.toJsonSchemaDocument(schema) : transformer(schema).jsonSchema)
+  )
+)
+
+const textOfSchema = (schema: Schema.Top | undefined): string => schema === undefined ? "" : textOfAnswer(schema)
 
 const sumOr = <A>(
   items: ReadonlyArray<A>,
@@ -217,3 +252,11 @@ export const inputExpected = (request: ModelRequest, allowances?: Allowances): E
  * @since 0.1.0
  */
 export const textBound = (text: string): number => bytesOf(text)
+
+/**
+ * The most tokens a call of a tool can be, as a model writes it.
+ *
+ * @internal
+ */
+export const callBound = (call: { readonly name: string; readonly params: unknown }): number =>
+  bytesOf(call.name) + bytesOf(render(call.params))

@@ -33,6 +33,7 @@ import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import * as Ambient from "./Ambient.ts"
 import * as BudgetedToolkit from "./BudgetedToolkit.ts"
 import { type Denial, told } from "./Denial.ts"
 
@@ -147,7 +148,7 @@ export const client = (
             failsFree || wasRefused(error) ? r.release<Answer>({ error }) : r.commit<Answer>(cost, { error })
         })).pipe(
           Effect.flatMap((answer) => "error" in answer ? Effect.fail(answer.error) : Effect.succeed(answer.value)),
-          Effect.provideService(Budget.Budget, budget)
+          Ambient.provide(budget)
         )
 
     const callTool = (

@@ -177,16 +177,20 @@ const ratesOf = (prices: Prices.ModelPrice): Rates =>
     return rate === undefined ? [] : [[item, rate]]
   }))
 
-/** The prices that may come into force within a day: those that depend on the hour, and those with a day of their own. */
-const laterThan = (model: Prices.ModelInfo, nowMs: number): ReadonlyArray<Rates> =>
-  Array.isArray(model.prices)
-    ? model.prices.flatMap(({ constraint, prices }) => {
-      if (constraint === undefined) return []
-      if (constraint.type === "time_of_date") return [ratesOf(prices)]
-      const start = Date.parse(constraint.start_date)
-      return start > nowMs && start <= nowMs + HORIZON_MS ? [ratesOf(prices)] : []
-    })
-    : []
+/**
+ * The prices that may come into force within a day: those that depend on the hour, those of the hours in between, and those with a
+ * day of their own.
+ */
+const laterThan = (model: Prices.ModelInfo, nowMs: number): ReadonlyArray<Rates> => {
+  if (!Array.isArray(model.prices)) return []
+  const isHourly = model.prices.some(({ constraint }) => constraint?.type === "time_of_date")
+  return model.prices.flatMap(({ constraint, prices }) => {
+    if (constraint?.type === "time_of_date") return [ratesOf(prices)]
+    // Which of those that are in force already is the one between the hours does not matter to a bound.
+    const start = constraint === undefined ? -Infinity : Date.parse(constraint.start_date)
+    return (isHourly || start > nowMs) && start <= nowMs + HORIZON_MS ? [ratesOf(prices)] : []
+  })
+}
 
 const bundled = ({ model, provider }: ModelName, nowMs: number, hasOutput: boolean): Price.Price | string => {
   const found = Prices.calcPrice({}, model, {

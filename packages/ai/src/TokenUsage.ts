@@ -91,7 +91,7 @@ const isCount = (n: unknown): n is number => typeof n === "number" && Number.isS
 /**
  * What a report says was used, and what was wrong with it.
  *
- * A total that is missing is the sum of its parts, or, without parts, the maximum. A total that is smaller than its parts is
+ * A total that is missing is the sum of its parts, or the maximum where the main one (`uncached`, `text`) is missing as well. A total that is smaller than its parts is
  * raised to their sum. A count that is no whole number of at least zero makes its total the maximum. A report above the maximum is
  * believed: it is what will be on the bill.
  *
@@ -109,6 +109,7 @@ export const fromResponse = (
   const total = (
     name: string,
     given: number | undefined,
+    whole: string,
     parts: { readonly [name: string]: number | undefined },
     maximum: number
   ): number => {
@@ -119,9 +120,9 @@ export const fromResponse = (
     }
     const sum = Object.values(parts).reduce<number>((sum, part) => sum + (part ?? 0), 0)
     if (given === undefined) {
-      if (Object.values(parts).some((part) => part !== undefined)) return sum
+      if (parts[whole] !== undefined) return sum
       flaws.push(`${name} is missing`)
-      return maximum
+      return Math.max(maximum, sum)
     }
     if (given < sum) flaws.push(`${name} is less than its parts`)
     if (Math.max(given, sum) > maximum) flaws.push(`${name} is above the ${maximum} that were declared`)
@@ -129,12 +130,12 @@ export const fromResponse = (
   }
 
   const { inputTokens, outputTokens } = report
-  const input = total("inputTokens", inputTokens.total, {
+  const input = total("inputTokens", inputTokens.total, "uncached", {
     uncached: inputTokens.uncached,
     cacheRead: inputTokens.cacheRead,
     cacheWrite: inputTokens.cacheWrite
   }, maxima.input)
-  const output = total("outputTokens", outputTokens.total, {
+  const output = total("outputTokens", outputTokens.total, "text", {
     text: outputTokens.text,
     reasoning: outputTokens.reasoning
   }, maxima.output)

@@ -1,7 +1,7 @@
 import * as McpGuard from "@effect-cycles/ai/McpGuard"
 import * as NoLeaks from "@effect-cycles/testing/NoLeaks"
 import { assert, describe, it } from "@effect/vitest"
-import { Amount, Budget, Ledger } from "effect-cycles"
+import { Action, Amount, Budget, Ledger } from "effect-cycles"
 import * as McpClient from "effect/ai/McpClient"
 import * as McpClientError from "effect/ai/McpClientError"
 import * as McpSchema from "effect/ai/McpSchema"
@@ -66,6 +66,16 @@ describe("McpGuard.costs", () => {
 })
 
 describe("McpGuard.client", () => {
+  NoLeaks.effect("spends from the allotment around a call", () =>
+    Effect.gen(function*() {
+      const { asked, inner } = makeConnection()
+      const client = yield* McpGuard.client(inner, { cost })
+      const allotted = { action: Action.make("agent.run", "mail"), estimate: Amount.riskPoints(50) }
+      const send2 = Effect.andThen(client.callTool({ tool: send }), client.callTool({ tool: send }))
+      assert.isTrue((yield* Budget.allot(allotted, send2)).isError)
+      assert.deepStrictEqual([asked.length, yield* standing], [1, [40n, 0n]])
+    }).pipe(Effect.provide(setting)))
+
   NoLeaks.effect("sends what has budget and charges it, and answers what has none", () =>
     Effect.gen(function*() {
       const { asked, inner } = makeConnection()

@@ -195,16 +195,23 @@ export interface Within extends Subject {
 }
 
 /**
- * What {@link within} has set for the current fiber; its children inherit it.
+ * What {@link within} has set for a fiber; see {@link Spender}.
  *
- * @internal
+ * @category models
+ * @since 0.1.0
  */
 export interface Spending {
   readonly subject: Subject | undefined
   readonly tags: ReadonlyArray<string> | undefined
 }
 
-/** @internal */
+/**
+ * What {@link within} has set for the current fiber; its children inherit it. For who puts work of several fibers together and has to
+ * keep apart what different spenders pay for.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export const Spender: Context.Reference<Spending> = Context.Reference<Spending>(
   "effect-cycles/runtime/Budget/Spender",
   {
