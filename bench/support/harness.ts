@@ -72,6 +72,31 @@ export const each = <E, R, E2>(
   layer: Layer.Layer<R, E2>
 ): Case => timed("µs", (ms) => ms / count * 1e3)(name, effect, layer)
 
+/**
+ * How much time on a processor one of the `count` repetitions takes that `effect` does, which other processes change less than they
+ * do how long it takes. Making the layer is not measured.
+ */
+export const eachCpu = <E, R, E2>(
+  name: string,
+  count: number,
+  effect: Effect.Effect<unknown, E, R>,
+  layer: Layer.Layer<R, E2>
+): Case => ({
+  name,
+  unit: "µs",
+  run: () => {
+    gc()
+    const spent = Effect.suspend(() => {
+      const before = process.cpuUsage()
+      return Effect.map(effect, () => {
+        const { system, user } = process.cpuUsage(before)
+        return (user + system) / count
+      })
+    })
+    return Effect.runPromise(Effect.provide(spent, layer))
+  }
+})
+
 /** How long `effect` takes. Making the layer is not measured. */
 export const whole = <E, R, E2>(
   name: string,

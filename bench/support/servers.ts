@@ -17,7 +17,7 @@ import type { AddressInfo } from "node:net"
 
 const apiKey = "cyc_live_bench"
 
-const portOf = (address: AddressInfo | string | null): number =>
+export const portOf = (address: AddressInfo | string | null): number =>
   typeof address === "object" && address !== null ? address.port : 0
 
 /** The URL of the handlers in front of an authority. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { inspect } from "node:util"
-import { vi } from "vitest"
+import { afterEach, beforeEach, vi } from "vitest"
 
 /** Imports an example, which runs it, and returns what it printed. */
 const printed = async (load: () => Promise<unknown>): Promise<string> => {
@@ -67,6 +67,17 @@ describe("examples", () => {
       ["tenant:acme/workflow:report/agent:writer", "600", String(used(6)), "0", String(600 - used(6))]
     ])
     assert.include(output, "63 entries add up to these balances: yes")
+  })
+
+  it("mcp-guard: what has no budget does not reach the server", async () => {
+    const output = await printed(() => import("../mcp-guard.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "search_mail: 3 mails of ann",
+      "send_mail: sent to ann",
+      "send_mail: sent to bob",
+      "send_mail: denied, Budget exceeded at tenant:acme/agent:mailer (requested 40, remaining 19, RISK_POINTS)",
+      "the server sent 2 mails"
+    ])
   })
 
   it("match-budget-exceeded: each denial is handled as its type says", async () => {
@@ -468,6 +479,158 @@ describe("examples", () => {
       "  8 budget.closed_via_tenant_cascade by ann",
       "  9 closeTenant by ann",
       "  10 fundBudget by ann: TENANT_CLOSED"
+    ])
+  })
+
+  describe("behind a provider's SDK", () => {
+    // Where there is a key the real endpoint is asked, which costs money and answers as it likes.
+    beforeEach(() => {
+      vi.stubEnv("OPENAI_API_KEY", undefined)
+      vi.stubEnv("ANTHROPIC_API_KEY", undefined)
+    })
+    afterEach(() => {
+      vi.unstubAllEnvs()
+    })
+
+    const answers = (afterOne: string, afterTwo: string, afterCut: string) => [
+      "one call: Budgets are asked first.",
+      `  ${afterOne} spent, $0.00 held`,
+      "a stream: Budgets are asked first.",
+      `  ${afterTwo} spent, $0.00 held`,
+      "a stream that is cut off: Budgets are asked first. Budgets are asked (long enough)",
+      `  ${afterCut} spent, $0.00 held`,
+      "a book: BudgetExceeded",
+      `  ${afterCut} spent, $0.00 held`
+    ]
+
+    it("sdk-openai: calls and streams cost what they report, and one that is cut off what was seen of it", async () => {
+      const output = await printed(() => import("../sdk-openai.ts"))
+      // 4 tokens in and 4 out; then the bound of the input and the 42 bytes seen.
+      assert.deepStrictEqual(output.split("\n"), answers("$0.000003", "$0.000006", "$0.00004755"))
+    })
+
+    it("sdk-anthropic: a stream that is cut off costs the input it reported and what was seen of it", async () => {
+      const output = await printed(() => import("../sdk-anthropic.ts"))
+      assert.deepStrictEqual(output.split("\n"), answers("$0.000024", "$0.000048", "$0.000262"))
+    })
+
+    it("sdk-vercel-ai: the same by one usage for all providers", async () => {
+      const output = await printed(() => import("../sdk-vercel-ai.ts"))
+      assert.deepStrictEqual(output.split("\n"), answers("$0.000003", "$0.000006", "$0.00005295"))
+    })
+  })
+
+  describe("in a web server", () => {
+    const refused = (type: string, title: string, status: number, detail: string) =>
+      JSON.stringify({
+        type: `urn:effect-cycles:${type}`,
+        title,
+        status,
+        detail,
+        code: type.replaceAll("-", "_").toUpperCase()
+      })
+    const exceeded = `402 ${
+      refused("budget-exceeded", "Budget exceeded", 402, "There is not enough budget left for this request.")
+    }`
+
+    it("web-middleware: every route is behind the budget, and what fails costs nothing", async () => {
+      const output = await printed(() => import("../web-middleware.ts"))
+      assert.deepStrictEqual(output.split("\n"), [
+        "GET /threads/7: 200 a thread",
+        "GET /broken: 500 no answer today",
+        "POST /chat: 200 hello",
+        `POST /chat: ${exceeded}`
+      ])
+    })
+
+    it("web-tenants: each tenant spends its own, and nobody's request is refused", async () => {
+      const output = await printed(() => import("../web-tenants.ts"))
+      assert.deepStrictEqual(output.split("\n"), [
+        `nobody: 400 ${refused("missing-tenant", "Tenant missing", 400, "The request does not say whose it is.")}`,
+        "acme: 200 on budgets",
+        "acme: 200 on budgets",
+        `acme: ${exceeded}`,
+        "umbrella: 200 on budgets",
+        `stranger: 402 ${refused("budget-not-found", "No budget", 402, "There is no budget for this request.")}`
+      ])
+    })
+
+    it("web-express: routes behind a budget, and errors as answers", async () => {
+      const output = await printed(() => import("../web-express.ts"))
+      assert.deepStrictEqual(output.split("\n"), [
+        "/chat: 200 {\"reply\":\"hello\"}",
+        "/unfinished: 422 {\"reply\":\"say more\"}",
+        "/chat: 200 {\"reply\":\"hello\"}",
+        `/chat: ${exceeded}`,
+        "BudgetExceeded: 429, transient: false, again after 90 s",
+        "DebtOutstanding: 503, transient: false",
+        "ActionDenied: 403, transient: false",
+        "AuthorityUnavailable: 503, transient: true"
+      ])
+    })
+  })
+
+  it("ai-model: a model costs what it reports, and a cheaper one answers where it is too dear", async () => {
+    const output = await printed(() => import("../ai-model.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "one: gpt-4o on budgets",
+      "  $0.0030325 spent, $0.0049675 left",
+      "two: gpt-4o-mini on budgets",
+      "  $0.00321445 spent, $0.00478555 left",
+      "a stream, as far as it is read: Budgets are ",
+      "  $0.0032521 spent, $0.0047479 left",
+      "by LanguageModel: QuotaExhaustedError, and no retry would help",
+      "  $0.0032521 spent, $0.0047479 left"
+    ])
+  })
+
+  it("ai-toolkit: the e-mail too many is refused, and the model is told", async () => {
+    const output = await printed(() => import("../ai-toolkit.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "search: done",
+      "send_email: done",
+      "send_email: refused",
+      "I was told: {\"error\":\"BudgetExceeded\",\"message\":\"Budget exceeded at tenant:acme/agent:support " +
+      "(requested 40, remaining 19, RISK_POINTS). Credit tenant:acme/agent:support by at least 21 RISK_POINTS, " +
+      "or ask for 19 RISK_POINTS or less.\"}",
+      "really sent: ann"
+    ])
+  })
+
+  it("ai-note: a model is told what is left, and finishes", async () => {
+    const output = await printed(() => import("../ai-note.ts"))
+    const note = (remaining: number, percent: number) =>
+      `Budget: ${remaining} TOKENS of 2000 TOKENS are left (${percent} %). Finish with what you have where you can.`
+    assert.deepStrictEqual(output.split("\n"), [
+      "400 tokens. (no note)",
+      "400 tokens. (no note)",
+      `50 tokens. ${note(1000, 50)}`,
+      `50 tokens. ${note(850, 42)}`,
+      "check_budget: {\"unit\":\"TOKENS\",\"remaining\":\"700 TOKENS\",\"allocated\":\"2000 TOKENS\",\"percent_left\":35}"
+    ])
+  })
+
+  it("telemetry: a collector is sent a span for each guard with what it asked below, and the counters", async () => {
+    const output = await printed(() => import("../telemetry.ts"))
+    assert.deepStrictEqual(output.split("\n"), [
+      "agent",
+      "  Budget.guard decision=ALLOW scope=tenant:acme/agent:writer estimate=400 charged=300 outcome=Committed",
+      "    Budget.reserve",
+      "    call the model",
+      "    Budget.commit",
+      "  Budget.guard decision=ALLOW scope=tenant:acme/agent:writer estimate=400 charged=500 outcome=Committed",
+      "    Budget.reserve",
+      "    call the model",
+      "    Budget.commit",
+      "  Budget.guard decision=DENY",
+      "    Budget.reserve",
+      "cycles_decisions {action_kind=llm.completion, decision=ALLOW} 2",
+      "cycles_decisions {action_kind=llm.completion, decision=DENY} 1",
+      "cycles_denials {action_kind=llm.completion, error=BudgetExceeded} 1",
+      "cycles_operations {operation=commit, result=ok} 2",
+      "cycles_operations {operation=reserve, result=BudgetExceeded} 1",
+      "cycles_operations {operation=reserve, result=ok} 2",
+      "cycles_overruns {action_kind=llm.completion} 1"
     ])
   })
 })

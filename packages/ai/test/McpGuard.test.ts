@@ -52,7 +52,7 @@ const setting = Budget.layer().pipe(
 const standing = Effect.map(balance("RISK_POINTS"), ({ reserved, spent }) => [spent, reserved])
 
 describe("McpGuard.costs", () => {
-  it("takes the first pattern that matches, and fails to match as a pattern only where it has a star", () => {
+  it("takes the first pattern that matches, in which nothing but a star stands for something else", () => {
     const cost = McpGuard.costs([
       ["a.b", Amount.tokens(1)],
       ["a*b", Amount.tokens(2)],

@@ -16,17 +16,19 @@
  *
  * const { paths } = OpenApi.fromApi(HistoryApi.HistoryApi)
  *
- * console.log(Object.keys(paths).filter((path) => path.includes("/history/")).length) // => 5
+ * console.log(Object.keys(paths).filter((path) => path.includes("/history/")).length) // => 6
  * ```
  *
  * @since 0.1.0
  */
+import { dimensions } from "effect-cycles/ledger/Attribution"
 import { Action } from "effect-cycles/protocol/Action"
 import { Amount, Int64, SignedAmount, Unit } from "effect-cycles/protocol/Amount"
 import { Balance } from "effect-cycles/protocol/Balance"
 import { Caps } from "effect-cycles/protocol/Caps"
 import { ErrorResponse } from "effect-cycles/protocol/ErrorResponse"
 import { JsonObject, Metrics } from "effect-cycles/protocol/Metrics"
+import { levels } from "effect-cycles/protocol/Subject"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
@@ -96,6 +98,34 @@ export const SpendParameters = Schema.Struct({
   timeZone: Wire.parameter(Schema.String),
   scope: Wire.parameter(Schema.String)
 }).pipe(Schema.encodeKeys({ ...toTenantId, fromMs: "from", toMs: "to", timeZone: "time_zone" }))
+
+/** Dimensions with commas between them. */
+const DimensionsText = Schema.String.pipe(
+  Schema.decodeTo(
+    Schema.Array(Schema.String),
+    SchemaTransformation.transform({
+      decode: (text): ReadonlyArray<string> => text.split(",").map((name) => name.trim()),
+      encode: (names) => names.join(",")
+    })
+  ),
+  Schema.decodeTo(Schema.Array(Schema.Literals(dimensions)))
+)
+
+/**
+ * The query string of `costs`. `by` is what to break spending down by, with commas between: levels of the subject, or `scope` for all of
+ * them, `action` and `model`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const CostParameters = Schema.Struct({
+  ...tenant,
+  unit: Unit,
+  by: DimensionsText,
+  fromMs: Wire.InstantText,
+  toMs: Wire.InstantText,
+  scope: Wire.parameter(Schema.String)
+}).pipe(Schema.encodeKeys({ ...toTenantId, fromMs: "from", toMs: "to" }))
 
 /**
  * The query string of `verify`.
@@ -277,6 +307,33 @@ export const Spending = Schema.Struct({
  * @since 0.1.0
  */
 export interface Spending extends Schema.Schema.Type<typeof Spending> {}
+
+/**
+ * Whom spending is put down to: the places of a tree, each above those below it. `own` is what was charged for exactly this and
+ * `total` has what is below it as well; every charge is in one `own`, and `spent` is their sum.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Costs = Schema.Struct({
+  by: Schema.Array(Schema.Literals(dimensions)),
+  unit: Unit,
+  spent: Amount,
+  rows: Schema.Array(Schema.Struct({
+    steps: Schema.Array(Schema.Struct({
+      dimension: Schema.Literals([...levels, "action", "model"]),
+      value: Schema.String
+    })),
+    own: Amount,
+    total: Amount
+  }))
+}).annotate({ identifier: "HistoryCosts" })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Costs extends Schema.Schema.Type<typeof Costs> {}
 
 /**
  * Whether a tenant's entries add up to its balances, and what does not.
@@ -534,6 +591,13 @@ const withParameters = withParametersOf({
   limit: { type: "integer", minimum: 1, maximum: 1_000 }
 })
 
+const costParameters = {
+  unit: { type: "string", enum: Unit.literals },
+  from: { type: "string", format: "date-time" },
+  to: { type: "string", format: "date-time" },
+  by: { type: "array", items: { type: "string", enum: dimensions }, minItems: 1 }
+}
+
 const { routes } = Wire
 
 /**
@@ -558,6 +622,11 @@ export class HistoryGroup extends HttpApiGroup.make("history", { topLevel: true 
     success: Spending,
     error: errors(400, 401, 403, 429, 500, 503)
   }).annotate(OpenApi.Transform, withParameters),
+  HttpApiEndpoint.get("costs", routes.costs.path, {
+    query: CostParameters,
+    success: Costs,
+    error: errors(400, 401, 403, 429, 500, 503)
+  }).annotate(OpenApi.Transform, withParametersOf(costParameters)),
   HttpApiEndpoint.get("verify", routes.verify.path, {
     query: VerifyParameters,
     success: Verification,

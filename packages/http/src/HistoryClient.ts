@@ -73,6 +73,8 @@ export interface Operations {
   readonly entries: (query: typeof Api.EntriesParameters.Type) => Effect.Effect<Api.EntriesPage, CyclesError>
   /** What was spent over time. */
   readonly spend: (query: typeof Api.SpendParameters.Type) => Effect.Effect<Api.Spending, CyclesError>
+  /** Whom spending is put down to. */
+  readonly costs: (query: typeof Api.CostParameters.Type) => Effect.Effect<Api.Costs, CyclesError>
   /** Whether the entries add up to the balances. */
   readonly verify: (query: Whose) => Effect.Effect<Api.Verification, CyclesError>
   /** Where the limits of a budget stand. */
@@ -179,6 +181,7 @@ const asking = <A, Q, B = never>(
 const explain = asking("explain", Api.ExplainParameters, Api.Explanation)
 const entries = asking("entries", Api.EntriesParameters, Api.EntriesPage)
 const spend = asking("spend", Api.SpendParameters, Api.Spending)
+const costs = asking("costs", Api.CostParameters, Api.Costs)
 const verify = asking("verify", Api.VerifyParameters, Api.Verification)
 const limits = asking("limits", Api.LimitsParameters, Api.Limits)
 const setLimits = asking("setLimits", Api.LimitsParameters, Api.Limits, Api.LimitsChange)
@@ -192,6 +195,7 @@ const operations = (client: Client): Operations => ({
   explain: (query) => explain(client, { query }),
   entries: (query) => entries(client, { query }),
   spend: (query) => spend(client, { query }),
+  costs: (query) => costs(client, { query }),
   verify: (query) => verify(client, { query }),
   limits: (query) => limits(client, { query }),
   setLimits: (query, body) => setLimits(client, { query, body }),

@@ -204,6 +204,7 @@ const answers = {
   explain: answer(Api.Explanation),
   entries: answer(Api.EntriesPage),
   spend: answer(Api.Spending),
+  costs: answer(Api.Costs),
   verify: answer(Api.Verification),
   limits: answer(Api.Limits),
   closed: answer(Api.ClosedBudget),
@@ -253,6 +254,24 @@ const history = HttpApiBuilder.group(Api.HistoryApi, "history", (handlers) =>
             }))
           })
         )
+      })))
+    .handleRaw("costs", ({ query }) =>
+      answers.costs(about(query, (governing, tenant) => {
+        const { by, fromMs, scope, toMs, unit } = query
+        return Effect.map(governing.costs(tenant, { by, unit, from: fromMs, to: toMs, scope }), (costs) => ({
+          by,
+          unit,
+          spent: {
+            unit,
+            amount: costs.reduce((sum, { own }) =>
+              sum + own, 0n)
+          },
+          rows: costs.map(({ own, steps, total }) => ({
+            steps,
+            own: { unit, amount: own },
+            total: { unit, amount: total }
+          }))
+        }))
       })))
     .handleRaw("verify", ({ query }) =>
       answers.verify(about(query, (governing, tenant) =>

@@ -157,6 +157,20 @@ describe("history over HTTP", () => {
       assert.deepInclude(row, { value: "bot", amount: { unit: "TOKENS", amount: 40 } })
       assert.match(String(row?.["start"]), /^\d{4}-\d\d-\d\dT00:00:00.000Z$/)
       assert.deepInclude(spend.body, { by: "agent", every: "day", unit: "TOKENS" })
+      const costs = yield* admin("GET", "/v1/admin/history/costs", {
+        ...TENANT,
+        ...YEAR,
+        unit: "TOKENS",
+        by: "tenant,agent"
+      })
+      const [tenant, agent] = [{ dimension: "tenant", value: "acme" }, { dimension: "agent", value: "bot" }]
+      const of = (amount: number) => ({ unit: "TOKENS", amount })
+      assert.deepStrictEqual(costs.body, {
+        by: ["tenant", "agent"],
+        unit: "TOKENS",
+        spent: of(40),
+        rows: [{ steps: [tenant], own: of(0), total: of(40) }, { steps: [tenant, agent], own: of(40), total: of(40) }]
+      })
       const verified = yield* admin("GET", "/v1/admin/history/verify", TENANT)
       assert.deepStrictEqual(verified.body, { tenant_id: "acme", holds: true, entries: 3, budgets: 2, flaws: [] })
     }).pipe(Effect.scoped))
@@ -207,6 +221,9 @@ describe("history over HTTP", () => {
       assert.deepStrictEqual(yield* fieldOf("spend", { ...spend, from: "yesterday" }), bad("from"))
       assert.deepStrictEqual(yield* fieldOf("spend", { ...spend, time_zone: "Mars" }), bad("time_zone"))
       assert.deepStrictEqual(yield* fieldOf("spend", { ...spend, by: "mood" }), bad("by"))
+      assert.deepStrictEqual(yield* fieldOf("costs", { ...spend, by: "agent,mood" }), bad("by.1"))
+      assert.deepStrictEqual(yield* fieldOf("costs", { ...spend, by: "agent,agent" }), bad("by"))
+      assert.deepStrictEqual(yield* fieldOf("costs", spend), bad("by"))
       const none = yield* admin("GET", "/v1/admin/history/explain", { ...AT_ACME, unit: "CREDITS" })
       assert.deepStrictEqual([none.status, none.body["error"]], [404, "NOT_FOUND"])
     }).pipe(Effect.scoped))
@@ -292,6 +309,16 @@ describe("the client", () => {
       assert.deepStrictEqual(lines.map(({ atMs }) => atMs), expected.lines.map(({ atMs }) => atMs))
       const { entries } = yield* client.entries({ tenant, after: 2 })
       assert.strictEqual(entries[0]?.changes[0]?.after.remaining, MAX - 40n)
+      const costs = yield* client.costs({
+        tenant,
+        unit: "TOKENS",
+        fromMs: 0,
+        toMs: 4_102_444_800_000,
+        by: ["scope", "model"],
+        scope: BOT
+      })
+      assert.deepStrictEqual(costs.spent, { unit: "TOKENS", amount: 40n })
+      assert.deepStrictEqual(costs.rows.map(({ steps }) => steps.length), [1, 2, 3])
       const { rows } = yield* client.spend({ tenant, unit: "TOKENS", fromMs: 0, toMs: 4_102_444_800_000, by: "agent" })
       assert.deepStrictEqual(rows.map(({ amount, value }) => [value, amount.amount]), [["bot", 40n]])
       assert.isTrue((yield* client.verify({ tenant })).holds)

@@ -21,40 +21,54 @@ import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 
 const boundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-const requests = Metric.counter("cycles_http_requests_total", {
-  description: "Requests answered, by operation and status",
-  incremental: true
-})
+type Labels = { readonly [name: string]: string }
 
-const durations = Metric.histogram("cycles_http_request_duration_seconds", {
-  description: "How long requests took to be answered, by operation",
-  boundaries
-})
+const requests = (attributes: Labels) =>
+  Metric.counter("cycles_http_requests_total", {
+    description: "Requests answered, by operation and status",
+    incremental: true,
+    attributes
+  })
+
+const durations = (attributes: Labels) =>
+  Metric.histogram("cycles_http_request_duration_seconds", {
+    description: "How long requests took to be answered, by operation",
+    boundaries,
+    attributes
+  })
 
 const inFlight = Metric.gauge("cycles_http_requests_in_flight", {
   description: "Requests that are being answered"
 })
 
-const decisions = Metric.counter("cycles_decisions_total", {
-  description: "Decisions, by operation and decision; of commit and event only denials",
-  incremental: true
-})
+const decisions = (attributes: Labels) =>
+  Metric.counter("cycles_decisions_total", {
+    description: "Decisions, by operation and decision; of commit and event only denials",
+    incremental: true,
+    attributes
+  })
 
-const denials = Metric.counter("cycles_denials_total", {
-  description: "Denials, by operation and reason",
-  incremental: true
-})
+const denials = (attributes: Labels) =>
+  Metric.counter("cycles_denials_total", {
+    description: "Denials, by operation and reason",
+    incremental: true,
+    attributes
+  })
 
-const refusals = Metric.counter("cycles_auth_refusals_total", {
-  description:
-    "Requests refused for who sent them: bad_key, throttled (an address that failed too often) or rate_limited",
-  incremental: true
-})
+const refusals = (attributes: Labels) =>
+  Metric.counter("cycles_auth_refusals_total", {
+    description:
+      "Requests refused for who sent them: bad_key, throttled (an address that failed too often) or rate_limited",
+    incremental: true,
+    attributes
+  })
 
-const transactions = Metric.counter("cycles_store_transactions_total", {
-  description: "Transactions of the store, by outcome",
-  incremental: true
-})
+const transactions = (attributes: Labels) =>
+  Metric.counter("cycles_store_transactions_total", {
+    description: "Transactions of the store, by outcome",
+    incremental: true,
+    attributes
+  })
 
 const transactionDurations = Metric.histogram("cycles_store_transaction_duration_seconds", {
   description: "How long transactions of the store took",
@@ -133,14 +147,20 @@ export interface Operations {
  */
 export class Metrics extends Context.Service<Metrics, Operations>()("@effect-cycles/server/Metrics") {}
 
-/** The series of a metric for each combination of labels, found without building their key again. */
-const seriesOf = <Input, State>(metric: Metric.Metric<Input, State>, ...names: ReadonlyArray<string>) => {
+/**
+ * The series of a metric for each combination of labels, made with them. Those that share one metric by `withAttributes` build the key
+ * of their series anew whenever another of them was updated before.
+ */
+const seriesOf = <Input, State>(
+  make: (attributes: Labels) => Metric.Metric<Input, State>,
+  ...names: ReadonlyArray<string>
+) => {
   const series = new Map<string, Metric.Metric<Input, State>>()
   return (...values: ReadonlyArray<string>): Metric.Metric<Input, State> => {
     const key = values.join(" ")
     let found = series.get(key)
     if (found === undefined) {
-      found = Metric.withAttributes(metric, Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
+      found = make(Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
       series.set(key, found)
     }
     return found

@@ -17,7 +17,7 @@
  * @since 0.1.0
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { SpendQuery } from "effect-cycles/ledger/History"
+import type { CostQuery, SpendQuery } from "effect-cycles/ledger/History"
 import * as Ledger from "effect-cycles/ledger/Ledger"
 import { LedgerStore } from "effect-cycles/ledger/LedgerStore"
 import type { LedgerEvent } from "effect-cycles/ledger/Model"
@@ -686,6 +686,107 @@ export const suite = (name: string, store: StoreLayer): void => {
     )
 
     test(
+      "is put down to whom it was for: each charge once, and all of it",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf({ alerts: { thresholds: [] } })
+        yield* open(ledger, ACME, 1_000_000)
+        yield* open(ledger, "tenant:acme/workflow:a", 100_000)
+        yield* open(ledger, "tenant:acme/workflow:a/agent:bot", 100_000)
+        const authority = ledger.as({ tenant: "acme" })
+        const costs = (by: CostQuery["by"], query: Partial<CostQuery> = {}) =>
+          Effect.map(
+            ledger.costs("acme", { by, unit: "TOKENS", from: 0, to: 10 * DAY_MS, ...query }),
+            (rows) =>
+              rows.map(({ own, steps, total }) =>
+                [steps.map(({ dimension, value }) => `${dimension}:${value}`).join(";"), own, total] as const
+              )
+          )
+        yield* use(ledger, 100, 40, { workflow: "a" })
+        yield* use(ledger, 100, 30, { workflow: "a", agent: "bot" })
+        yield* TestClock.adjust(HOUR_MS)
+        yield* use(ledger, 100, 20, { agent: "bot", toolset: "web" })
+        yield* use(ledger, 100, 5, { tenant: "acme" })
+        yield* use(ledger, 100, 0, { agent: "idle" })
+        const { reservationId } = yield* authority.reserve(request(100, { workflow: "a" }))
+        yield* authority.commit(reservationId!, {
+          idempotencyKey: fresh(),
+          actual: tokens(60),
+          metadata: Breakdown.toMetadata([
+            { scope: "tenant:acme/workflow:a/agent:bot", action, charged: 25n, model: "gpt-4o-mini" },
+            { scope: "tenant:acme/workflow:b", action, charged: 500n }
+          ])
+        })
+        assert.deepStrictEqual(yield* costs(["workflow", "agent"]), [
+          ["", 5n, 155n],
+          ["workflow:a", 75n, 130n],
+          ["workflow:a;agent:bot", 55n, 55n],
+          ["agent:bot", 20n, 20n]
+        ])
+        assert.deepStrictEqual(yield* costs(["agent", "model"], { scope: "tenant:acme/workflow:a" }), [
+          ["model:gpt-4o", 75n, 75n],
+          ["agent:bot", 0n, 55n],
+          ["agent:bot;model:gpt-4o", 30n, 30n],
+          ["agent:bot;model:gpt-4o-mini", 25n, 25n]
+        ])
+        assert.deepStrictEqual(yield* costs(["scope"], { from: HOUR_MS }), [
+          ["tenant:acme", 5n, 85n],
+          ["tenant:acme;workflow:a", 35n, 60n],
+          ["tenant:acme;workflow:a;agent:bot", 25n, 25n],
+          ["tenant:acme;agent:bot", 0n, 20n],
+          ["tenant:acme;agent:bot;toolset:web", 20n, 20n]
+        ])
+        assert.deepStrictEqual(yield* costs(["model"], { to: HOUR_MS }), [["model:gpt-4o", 70n, 70n]])
+        assert.deepStrictEqual(yield* costs(["action"], { unit: "CREDITS" }), [])
+        const { balances } = yield* authority.balances({ tenant: "acme" })
+        const places = new Map((yield* costs(["scope"])).map(([place, , total]) => [place.replaceAll(";", "/"), total]))
+        // What an allotment's children use is charged to their parent: the budgets below it were not asked.
+        assert.deepStrictEqual(
+          balances.map(({ scope, spent }) => [scope, (places.get(scope) ?? 0n) - (spent?.amount ?? 0n)]),
+          [[ACME, 0n], ["tenant:acme/workflow:a", 0n], ["tenant:acme/workflow:a/agent:bot", 25n]]
+        )
+        const by: ReadonlyArray<CostQuery["by"]> = [["model", "agent"], ["toolset"], ["tenant", "action"], [
+          "scope",
+          "model"
+        ]]
+        for (const names of by) {
+          const sum = (yield* costs(names)).reduce((sum, [, own]) => sum + own, 0n)
+          assert.strictEqual(sum, 155n, names.join())
+        }
+      })
+    )
+
+    test(
+      "is put down to whom it was for, with many charges at once",
+      Effect.gen(function*() {
+        const ledger = yield* ledgerOf({ alerts: { thresholds: [] } })
+        yield* open(ledger, ACME, 3_000, 200)
+        for (const agent of ["a", "b", "c"]) yield* open(ledger, `${ACME}/agent:${agent}`, 2_000, 200)
+        const pick = random(11)
+        for (let hour = 0; hour < 10; hour++) {
+          yield* Effect.forEach(
+            Array.from({ length: 8 }, () => [pick(3), pick(30), pick(60)] as const),
+            ([agent, estimate, actual]) =>
+              Effect.exit(use(ledger, estimate, actual, { agent: ["a", "b", "c"][agent] ?? "" })),
+            { concurrency: 8 }
+          )
+          yield* TestClock.adjust(HOUR_MS)
+        }
+        const { balances } = yield* ledger.as({ tenant: "acme" }).balances({ tenant: "acme" })
+        const rows = yield* ledger.costs("acme", { by: ["scope"], unit: "TOKENS", from: 0, to: DAY_MS })
+        const totals = new Map(
+          rows.map((
+            { steps, total }
+          ) => [steps.map(({ dimension, value }) => `${dimension}:${value}`).join("/"), total])
+        )
+        assert.lengthOf(balances, 4)
+        for (const { debt, scope, spent } of balances) {
+          assert.strictEqual(totals.get(scope), (spent?.amount ?? 0n) + (debt?.amount ?? 0n), scope)
+        }
+        assert.strictEqual(rows.reduce((sum, { own }) => sum + own, 0n), totals.get(ACME))
+      })
+    )
+
+    test(
       "refuses a question that is not well formed",
       Effect.gen(function*() {
         const ledger = yield* ledgerOf()
@@ -698,6 +799,14 @@ export const suite = (name: string, store: StoreLayer): void => {
         assert.strictEqual(yield* flawed({ from: 5, to: 4 }), "to")
         assert.strictEqual(yield* flawed({ scope: "agent:bot" }), "scope")
         assert.strictEqual(yield* flawed({ scope: "tenant:other" }), "Forbidden")
+        const by = (...by: CostQuery["by"]) =>
+          Effect.map(
+            Effect.flip(ledger.costs("acme", { by, unit: "TOKENS", from: 0, to: HOUR_MS })),
+            (error) => error._tag === "InvalidRequest" ? error.field : error._tag
+          )
+        assert.strictEqual(yield* by(), "by")
+        assert.strictEqual(yield* by("agent", "model", "agent"), "by")
+        assert.strictEqual(yield* by("scope", "agent"), "by")
       })
     )
   })

@@ -50,6 +50,7 @@ export interface Response {
   readonly statusCode: number
   readonly writableFinished: boolean
   readonly destroyed: boolean
+  readonly headersSent: boolean
   readonly on: (event: "close", listener: () => void) => unknown
   readonly status: (status: number) => Response
   readonly set: (headers: Record<string, string>) => Response
@@ -103,11 +104,16 @@ export const middleware = <Req extends Request = Request>(options: Options<Req>)
 ): void => {
   const gone = new AbortController()
   let open: WebBudgets.Open | undefined
+  let isClosed = false
   // The one event there is in any case: after the answer was sent, and when the client went away before.
-  response.on("close", () => {
+  const onClose = () => {
+    isClosed = true
     if (!response.writableFinished) gone.abort(new Error("The client went away"))
     if (open !== undefined) void WebBudgets.end(open, response.writableFinished ? response.statusCode : undefined)
-  })
+  }
+  // It does not come twice: what comes before the guard may have taken longer than the client.
+  if (response.destroyed) return onClose()
+  response.on("close", onClose)
   WebBudgets.begin(options, request, {
     method: request.method,
     route: routeOf(request),
@@ -116,13 +122,14 @@ export const middleware = <Req extends Request = Request>(options: Options<Req>)
   }).then(
     (begun) => {
       open = begun
-      if (gone.signal.aborted) return void WebBudgets.end(begun, undefined)
+      if (isClosed) return void WebBudgets.end(begun, undefined)
       budgets.set(response, begun.budget)
       next()
     },
     (error: unknown) => {
-      if (gone.signal.aborted) return
-      if (!Problem.isRefused(error)) return next(error)
+      if (isClosed) return
+      // Somebody else may have answered meanwhile, as a time limit does.
+      if (response.headersSent || !Problem.isRefused(error)) return next(error)
       const problem = Problem.of(error, options.problem)
       response.status(problem.status).set({ ...problem.headers }).json(problem.body)
     }

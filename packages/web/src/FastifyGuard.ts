@@ -50,11 +50,13 @@ export interface Reply {
   readonly raw: {
     readonly statusCode: number
     readonly writableFinished: boolean
+    readonly destroyed: boolean
     readonly on: (event: "close", listener: () => void) => unknown
   }
   readonly code: (status: number) => unknown
   readonly headers: (headers: Record<string, string>) => unknown
   readonly send: (body: object) => unknown
+  readonly hijack: () => unknown
 }
 
 /**
@@ -96,10 +98,18 @@ export const preHandler =
     const { raw } = reply
     const gone = new AbortController()
     let open: WebBudgets.Open | undefined
-    raw.on("close", () => {
+    let isClosed = false
+    const onClose = () => {
+      isClosed = true
       if (!raw.writableFinished) gone.abort(new Error("The client went away"))
       if (open !== undefined) void WebBudgets.end(open, raw.writableFinished ? raw.statusCode : undefined)
-    })
+    }
+    // It does not come twice: what comes before the hook may have taken longer than the client.
+    if (raw.destroyed) {
+      reply.hijack()
+      return reply
+    }
+    raw.on("close", onClose)
     try {
       open = await WebBudgets.begin(options, request, {
         method: request.method,
@@ -108,13 +118,22 @@ export const preHandler =
         signal: gone.signal
       })
     } catch (error) {
+      if (isClosed) {
+        reply.hijack()
+        return reply
+      }
       if (!Problem.isRefused(error)) throw error
       const problem = Problem.of(error, options.problem)
       reply.code(problem.status)
       reply.headers({ ...problem.headers })
       return reply.send(problem.body)
     }
-    if (gone.signal.aborted) await WebBudgets.end(open, undefined)
+    if (isClosed) {
+      // Nobody waits for an answer, and what a handler charged now would be lost.
+      await WebBudgets.end(open, undefined)
+      reply.hijack()
+      return reply
+    }
     budgets.set(request, open.budget)
     return undefined
   }

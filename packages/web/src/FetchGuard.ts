@@ -45,12 +45,17 @@ export interface Options extends WebOptions<Request> {
 }
 
 /**
- * A response that tells when it was sent, or given up. A body that is read to its end was sent.
+ * A response that tells when it was sent, or given up. A body that is read to its end was sent; the answer to a `HEAD` is sent without
+ * one, which nobody reads.
  *
  * @internal
  */
-export const observed = (response: Response, done: (wasSent: boolean) => Promise<void>): Response => {
-  if (response.body === null) {
+export const observed = (
+  method: string,
+  response: Response,
+  done: (wasSent: boolean) => Promise<void>
+): Response => {
+  if (response.body === null || method === "HEAD") {
     void done(true)
     return response
   }
@@ -68,8 +73,11 @@ export const observed = (response: Response, done: (wasSent: boolean) => Promise
       }
     },
     cancel: async (reason) => {
-      await reader.cancel(reason)
-      await done(false)
+      try {
+        await reader.cancel(reason)
+      } finally {
+        await done(false)
+      }
     }
   }, { highWaterMark: 0 })
   return new Response(body, response)
@@ -109,13 +117,14 @@ async (request: Request, ...rest: Rest): Promise<Response> => {
   }
   const onAbort = (): void => void WebBudgets.end(open, undefined)
   request.signal.addEventListener("abort", onAbort, { once: true })
+  if (request.signal.aborted) onAbort()
   const settle = (status: number | undefined) => {
     request.signal.removeEventListener("abort", onAbort)
     return WebBudgets.end(open, status)
   }
   try {
     const response = await handle(request, open.budget, ...rest)
-    return observed(response, (wasSent) => settle(wasSent ? response.status : undefined))
+    return observed(request.method, response, (wasSent) => settle(wasSent ? response.status : undefined))
   } catch (error) {
     await settle(500)
     throw error

@@ -90,18 +90,28 @@ export const middleware =
     budgets.set(context, open.budget)
     const onAbort = (): void => void WebBudgets.end(open, undefined)
     raw.signal.addEventListener("abort", onAbort, { once: true })
+    if (raw.signal.aborted) onAbort()
     const settle = (status: number | undefined) => {
       raw.signal.removeEventListener("abort", onAbort)
       return WebBudgets.end(open, status)
     }
-    await next()
-    // Hono has turned what a handler threw into an answer by now.
-    const response = context.res
-    const watched = FetchGuard.observed(response, (wasSent) => settle(wasSent ? response.status : undefined))
-    if (watched !== response) {
-      // Hono merges the headers of the answer it replaces into the new one, unless there is none.
-      ;(context as { res: Response | undefined }).res = undefined
-      context.res = watched
+    try {
+      await next()
+      // Hono has turned an error that a handler threw into an answer by now.
+      const response = context.res
+      const watched = FetchGuard.observed(
+        context.req.method,
+        response,
+        (wasSent) => settle(wasSent ? response.status : undefined)
+      )
+      if (watched !== response) {
+        // Hono merges the headers of the answer it replaces into the new one, unless there is none.
+        ;(context as { res: Response | undefined }).res = undefined
+        context.res = watched
+      }
+    } catch (error) {
+      await settle(500)
+      throw error
     }
     return undefined
   }

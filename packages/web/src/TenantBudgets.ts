@@ -40,6 +40,7 @@
 import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
 import { BudgetAuthority } from "effect-cycles/protocol/BudgetAuthority"
 import * as Budget from "effect-cycles/runtime/Budget"
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -98,7 +99,11 @@ export const middleware = <R = never>(options: Options<R>) =>
             }
           })
           if (typeof tenant !== "string") return yield* tenant
-          const budget = yield* RcMap.get(budgets, tenant)
+          // A failure is not kept: who asks next may be luckier.
+          const budget = yield* Effect.onError(
+            RcMap.get(budgets, tenant),
+            (cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : RcMap.invalidate(budgets, tenant)
+          )
           return yield* handler.pipe(
             Budget.within({ tenant }),
             Effect.provideService(Budget.Budget, budget)

@@ -165,18 +165,22 @@ export const begin = async <Request>(
   const subject: Subject | undefined = tenant === undefined && options.subject === undefined
     ? undefined
     : { ...options.subject?.(request), ...(tenant === undefined ? undefined : { tenant }) }
+  const action = typeof options.action === "function"
+    ? options.action(request, incoming)
+    : options.action ?? actionOf(incoming.method, incoming.route)
   const { client, free } = leaseOf(options.client, tenant)
-  const hold: Handle<Unit> = await client.reserve<Unit>({
-    ...options.request,
-    action: typeof options.action === "function"
-      ? options.action(request, incoming)
-      : options.action ?? actionOf(incoming.method, incoming.route),
-    estimate,
-    ...(subject === undefined ? undefined : { subject })
-  }, { signal: incoming.signal }).catch((error: unknown) => {
+  let hold: Handle<Unit>
+  try {
+    hold = await client.reserve<Unit>({
+      ...options.request,
+      action,
+      estimate,
+      ...(subject === undefined ? undefined : { subject })
+    }, { signal: incoming.signal })
+  } catch (error) {
     free()
     throw error
-  })
+  }
   const meter = makeMeter(estimate.unit)
   const gone = new AbortController()
   let settled = false
@@ -186,14 +190,19 @@ export const begin = async <Request>(
       if (settled) return
       settled = true
       if (status === undefined) gone.abort(new Error("The client went away"))
+      let event: Settled
       try {
         const cost = costOf(meter.total, status, estimate, options.actual)
-        const outcome = cost === undefined ? await hold.release() : await hold.commit(cost)
-        options.onSettled?.({ tenant, outcome })
+        event = { tenant, outcome: cost === undefined ? await hold.release() : await hold.commit(cost) }
       } catch (error) {
-        options.onSettled?.({ tenant, error })
+        event = { tenant, error }
       } finally {
         free()
+      }
+      try {
+        options.onSettled?.(event)
+      } catch {
+        // The budget is settled; what its listener throws is nobody's, and must not end the process.
       }
     }
   }

@@ -2,6 +2,9 @@ import { HttpGuard, Problem, Tenant, TenantBudgets } from "@effect-cycles/web"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Action, Amount, Budget, CyclesError, Ledger, LedgerStoreMemory } from "effect-cycles"
+import { ToolNotAllowed } from "effect-cycles/protocol/Caps"
+import { ReservationId } from "effect-cycles/protocol/Ids"
+import { LeaseLost } from "effect-cycles/runtime/Heartbeat"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -228,23 +231,40 @@ describe("a budget around requests of Effect's router", () => {
 })
 
 describe("Problem", () => {
-  it("has a status for every refusal, and when to come again where that is known", () => {
+  it("has a status for every refusal, may be transient, and says when to come again where that is known", () => {
     const again = { retryAfterMs: 1_500 }
-    const cases: ReadonlyArray<readonly [Problem.Refused, status: number, retryAfter?: string]> = [
-      [new CyclesError.BudgetExceeded({}), 402],
-      [new CyclesError.BudgetExceeded(again), 429, "2"],
-      [new CyclesError.DebtOutstanding({}), 503],
-      [new CyclesError.OverdraftLimitExceeded(again), 503, "2"],
-      [new CyclesError.BudgetFrozen({}), 403],
-      [new CyclesError.TenantClosed({}), 403],
-      [new CyclesError.RateLimited(again), 429, "2"],
-      [new CyclesError.BudgetNotFound({}), 402],
-      [new CyclesError.InvalidRequest({ field: "estimate" }), 500],
-      [new Problem.MissingTenant({ reason: "none" }), 400]
-    ]
-    for (const [error, status, retryAfter] of cases) {
+    const cases: ReadonlyArray<readonly [Problem.Refused, status: number, isTransient: boolean, retryAfter?: string]> =
+      [
+        [new CyclesError.BudgetExceeded({}), 402, false],
+        [new CyclesError.BudgetExceeded(again), 429, false, "2"],
+        [new CyclesError.BudgetNotFound({}), 402, false],
+        [new CyclesError.UnknownDenial({ code: "NEW" }), 402, false],
+        [new CyclesError.BudgetFrozen({}), 403, false],
+        [new CyclesError.BudgetClosed({}), 403, false],
+        [new CyclesError.TenantClosed({}), 403, false],
+        [new CyclesError.ActionDenied({ code: "ACTION_KIND_DENIED" }), 403, false],
+        [new CyclesError.Forbidden({}), 403, false],
+        [new ToolNotAllowed({ tool: "shell" }), 403, false],
+        [new CyclesError.DebtOutstanding({}), 503, false],
+        [new CyclesError.OverdraftLimitExceeded(again), 503, false, "2"],
+        [new CyclesError.AuthorityUnavailable({}), 503, true],
+        [new CyclesError.InternalError({}), 503, true],
+        [new LeaseLost({ reservationId: ReservationId.make("r-1"), reason: "expired" }), 503, false],
+        [new CyclesError.RateLimited(again), 429, true, "2"],
+        [new CyclesError.IdempotencyMismatch({}), 409, false],
+        [new CyclesError.ReservationFinalized({}), 409, false],
+        [new Problem.MissingTenant({ reason: "none" }), 400, false],
+        [new CyclesError.InvalidRequest({ field: "estimate" }), 500, false],
+        [new CyclesError.UnitMismatch({}), 500, false],
+        [new CyclesError.Unauthorized({}), 500, false]
+      ]
+    for (const [error, status, isTransient, retryAfter] of cases) {
       const problem = Problem.of(error)
-      assert.deepStrictEqual([problem.status, problem.headers["retry-after"]], [status, retryAfter], error._tag)
+      assert.deepStrictEqual(
+        [problem.status, error.isTransient, problem.headers["retry-after"]],
+        [status, isTransient, retryAfter],
+        error._tag
+      )
       assert.isTrue(Problem.isRefused(error))
     }
     assert.isFalse(Problem.isRefused(new Error("a fault")))

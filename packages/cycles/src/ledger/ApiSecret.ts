@@ -27,8 +27,39 @@ export type Peppers = readonly [newest: Redacted.Redacted<string>, ...older: Rea
 /** Shorter ones could be guessed. */
 export const MIN_PEPPER_LENGTH = 32
 
-const sign = (pepper: Redacted.Redacted<string>, secret: string): Uint8Array =>
-  hmac(sha256, encoder.encode(Redacted.value(pepper)), encoder.encode(secret))
+/** The HMAC-SHA-256 of a text, in hex. */
+export type Sign = (pepper: string, text: string) => string
+
+/** One that every runtime has. */
+export const portable: Sign = (pepper, text) => hex(hmac(sha256, encoder.encode(pepper), encoder.encode(text)))
+
+// Asked for where it is used, so that nothing of Node needs to be there.
+declare const process: {
+  readonly getBuiltinModule?: (id: string) => {
+    readonly createHmac?: (algorithm: string, key: string) => {
+      readonly update: (text: string) => { readonly digest: (encoding: "hex") => string }
+    }
+  } | undefined
+} | undefined
+
+/** The runtime's own, where it has one: it takes a quarter of the time, which is each request's. Believed once it has been right. */
+export const fastest = (): Sign => {
+  try {
+    const create = typeof process === "undefined" ? undefined : process.getBuiltinModule?.("node:crypto")?.createHmac
+    if (create !== undefined) {
+      const own: Sign = (pepper, text) => create("sha256", pepper).update(text).digest("hex")
+      if (own("pépper", "é") === portable("pépper", "é")) return own
+    }
+  } catch {
+    // One that is there in name only.
+  }
+  return portable
+}
+
+let signer: Sign | undefined
+
+const sign = (pepper: Redacted.Redacted<string>, secret: string): string =>
+  (signer ??= fastest())(Redacted.value(pepper), secret)
 
 /** What a new key is made of; the secret is not to be had again. */
 export interface Made {
@@ -45,7 +76,7 @@ export const make = (peppers: Peppers): Made => {
   return {
     id: `key_${name}`,
     prefix,
-    hash: hex(sign(peppers[0], secret)),
+    hash: sign(peppers[0], secret),
     secret: Redacted.make(secret, { label: "api key" })
   }
 }
@@ -66,7 +97,7 @@ export const isRight = (peppers: Peppers, secret: Redacted.Redacted<string>, has
   const expected = hash ?? nobody
   let right = 0
   for (const pepper of peppers) {
-    const actual = hex(sign(pepper, Redacted.value(secret)))
+    const actual = sign(pepper, Redacted.value(secret))
     let difference = actual.length ^ expected.length
     for (let i = 0; i < actual.length; i++) difference |= actual.charCodeAt(i) ^ expected.charCodeAt(i)
     right |= difference === 0 ? 1 : 0

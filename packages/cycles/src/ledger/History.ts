@@ -55,6 +55,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Unit } from "../protocol/Amount.ts"
 import type { BudgetNotFound, Trouble } from "../protocol/CyclesError.ts"
+import * as Attribution from "./Attribution.ts"
 import type { Bell } from "./Bell.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Explaining from "./Explaining.ts"
@@ -70,6 +71,7 @@ import { invalidPage } from "./Shapes.ts"
 import * as Verification from "./Verification.ts"
 import type { View } from "./View.ts"
 
+export type { Cost, Dimension, Step } from "./Attribution.ts"
 export type { Compaction, Cuts } from "./Compaction.ts"
 export type { Denial, Explanation, Line } from "./Explaining.ts"
 export type { Entry, LedgerEvent } from "./Model.ts"
@@ -183,6 +185,24 @@ export interface Spend {
 }
 
 /**
+ * What to know of whom spending is put down to.
+ *
+ * - `by`: the dimensions, the first at the top of the tree; each at most once, and a level not beside `scope`, which has them all
+ * - `from`, `to`: Unix milliseconds, widened to whole hours; `to` is not included
+ * - `scope`: only what was spent at or below it
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CostQuery {
+  readonly by: ReadonlyArray<Attribution.Dimension>
+  readonly unit: Unit
+  readonly from: number
+  readonly to: number
+  readonly scope?: string | undefined
+}
+
+/**
  * What a ledger tells of its past.
  *
  * @category models
@@ -212,6 +232,11 @@ export interface Operations {
    * count where its breakdown puts them.
    */
   readonly spend: (tenant: string, query: SpendQuery) => Effect.Effect<ReadonlyArray<Spend>, Trouble>
+  /**
+   * Whom a tenant's spending is put down to, as a tree in depth-first order, the dearest of its siblings first. Each charge is in one
+   * `own`, so these add up to what the tenant spent. It reads the counters of that time alone.
+   */
+  readonly costs: (tenant: string, query: CostQuery) => Effect.Effect<ReadonlyArray<Attribution.Cost>, Trouble>
   /** Folds and drops what is older than the cuts, now, in steps of a transaction each. */
   readonly compact: (tenant: string, cuts: Compaction.Cuts) => Effect.Effect<Compaction.Compaction, Trouble>
   /** Folds the tenant's entries and compares the result with its balances. */
@@ -291,6 +316,8 @@ export interface Questions {
   readonly explain: Operations["explain"]
   /** What was spent over time on the paths the scope filter reaches, ordered by time and value. */
   readonly spend: Operations["spend"]
+  /** Whom spending on the paths the scope filter reaches is put down to. */
+  readonly costs: Operations["costs"]
   /** Whether the entries add up to the balances. It is about a whole tenant: `Forbidden` where a scope filter narrows the view. */
   readonly verify: Operations["verify"]
   /**
@@ -364,7 +391,7 @@ export const make = (around: Around): Operations => {
 }
 
 /** What the past is asked, over a way to read. */
-const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify"> => {
+const questions = (read: Read): Pick<Operations, "costs" | "explain" | "spend" | "verify"> => {
   const explain: Operations["explain"] = Effect.fnUntraced(function*(tenant, { from, limit = 50, scope, unit }) {
     const parsed = ScopePath.parse(tenant, scope)
     if (Result.isFailure(parsed)) return yield* refuse(parsed.failure)
@@ -391,15 +418,46 @@ const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify">
     return yield* Effect.fail(toError(missing, {}) as BudgetNotFound)
   })
 
-  const spend: Operations["spend"] = Effect.fnUntraced(function*(tenant, query) {
-    const { by, every, from, scope, timeZone = "UTC", to, unit } = query
-    const zone = DateTime.zoneMakeNamed(timeZone)
-    if (Option.isNone(zone)) return yield* flawed("timeZone", `"${timeZone}" is not the IANA name of a time zone`)
+  /** What was charged in some hours, each charge once: whoever asks sees those on paths they reach. */
+  const charges = Effect.fnUntraced(function*<A>(
+    tenant: string,
+    { from, scope, to, unit }: Pick<SpendQuery, "from" | "scope" | "to" | "unit">,
+    pick: (spender: ReturnType<typeof Spending.parse>, reaches: (path: string) => boolean) => A,
+    visit: (found: A, used: bigint) => void
+  ): Effect.fn.Return<void, Trouble> {
     if (!(from >= 0 && to >= from)) return yield* flawed("to", "must be at or after `from`, and both after 1970")
     if (scope !== undefined) {
       const parsed = ScopePath.parse(tenant, scope)
       if (Result.isFailure(parsed)) return yield* refuse(parsed.failure)
     }
+    const end = Spending.prefix(unit, Math.ceil(to / HOUR_MS))
+    let begin = Spending.prefix(unit, Math.floor(from / HOUR_MS))
+    for (;;) {
+      const start = begin
+      const { rows, seen } = yield* read(
+        tenant,
+        (tx, _, reaches) =>
+          Effect.map(tx.counters(tenant, start, end, PAGE), (rows) => ({
+            rows,
+            seen: rows.flatMap(({ id, used }) => {
+              const spender = Spending.parse(id)
+              return reaches(spender.path) && (scope === undefined || isWithin(spender.path, scope))
+                ? [{ found: pick(spender, reaches), used }]
+                : []
+            })
+          }))
+      )
+      for (const { found, used } of seen) visit(found, used)
+      const last = rows[rows.length - 1]
+      if (rows.length < PAGE || last === undefined) break
+      begin = `${last.id}\u0020`
+    }
+  })
+
+  const spend: Operations["spend"] = Effect.fnUntraced(function*(tenant, query) {
+    const { by, every, scope, timeZone = "UTC" } = query
+    const zone = DateTime.zoneMakeNamed(timeZone)
+    if (Option.isNone(zone)) return yield* flawed("timeZone", `"${timeZone}" is not the IANA name of a time zone`)
     const starts = new Map<number, number>()
     const startOf = (hour: number): number => {
       let start = starts.get(hour)
@@ -413,29 +471,15 @@ const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify">
       return start
     }
     const sums = new Map<string, { startMs: number; value: string | undefined; amount: bigint }>()
-    const end = Spending.prefix(unit, Math.ceil(to / HOUR_MS))
-    let begin = Spending.prefix(unit, Math.floor(from / HOUR_MS))
-    for (;;) {
-      const start = begin
-      const { rows, seen } = yield* read(
-        tenant,
-        (tx, _, reaches) =>
-          Effect.map(tx.counters(tenant, start, end, PAGE), (rows) => ({
-            rows,
-            seen: rows.flatMap(({ id, used }) => {
-              const spender = Spending.parse(id)
-              return reaches(spender.path) && (scope === undefined || isWithin(spender.path, scope))
-                ? [{
-                  spender,
-                  used,
-                  values: valuesOf(spender, by, scope).filter((value) => by !== "scope" || reaches(value ?? ""))
-                }]
-                : []
-            })
-          }))
-      )
-      for (const { spender, used, values } of seen) {
-        const startMs = startOf(spender.hour)
+    yield* charges(
+      tenant,
+      query,
+      (spender, reaches) => ({
+        hour: spender.hour,
+        values: valuesOf(spender, by, scope).filter((value) => by !== "scope" || reaches(value ?? ""))
+      }),
+      ({ hour, values }, used) => {
+        const startMs = startOf(hour)
         for (const value of values) {
           const key = `${startMs} ${value ?? ""}`
           const sum = sums.get(key)
@@ -443,11 +487,16 @@ const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify">
           else sum.amount += used
         }
       }
-      const last = rows[rows.length - 1]
-      if (rows.length < PAGE || last === undefined) break
-      begin = `${last.id}\u0020`
-    }
+    )
     return Array.from(sums.values()).sort((a, b) => a.startMs - b.startMs || compare(a.value ?? "", b.value ?? ""))
+  })
+
+  const costs: Operations["costs"] = Effect.fnUntraced(function*(tenant, query) {
+    const flaw = Attribution.flawOf(query.by)
+    if (flaw !== undefined) return yield* flawed("by", flaw)
+    const tree = Attribution.tree()
+    yield* charges(tenant, query, (spender) => Attribution.stepsOf(spender, query.by), tree.add)
+    return tree.costs()
   })
 
   const verify: Operations["verify"] = (tenant) =>
@@ -458,7 +507,7 @@ const questions = (read: Read): Pick<Operations, "explain" | "spend" | "verify">
         found === undefined ? outOfReach(`tenant:${tenant}`) : Effect.succeed(found)
     )
 
-  return { explain, spend, verify }
+  return { costs, explain, spend, verify }
 }
 
 /**

@@ -192,46 +192,63 @@ export const ranUnguarded = (action: Action): Effect.Effect<void> =>
 export const rehearsed = (action: Action, decision: string, reason: string): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: action.kind }), 1)
 
-const decisions = Metric.counter("cycles_decisions", {
-  description: "What reserves were answered, shadow mode apart",
-  incremental: true
-})
+type Labels = { readonly [name: string]: string }
 
-const operations = Metric.counter("cycles_operations", {
-  description: "What was asked of the authority, and how it ended",
-  incremental: true
-})
+const decisions = (attributes: Labels) =>
+  Metric.counter("cycles_decisions", {
+    description: "What reserves were answered, shadow mode apart",
+    incremental: true,
+    attributes
+  })
 
-const durations = Metric.histogram("cycles_operation_duration", {
-  description: "How long the authority took to answer, in milliseconds",
-  boundaries: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000]
-})
+const operations = (attributes: Labels) =>
+  Metric.counter("cycles_operations", {
+    description: "What was asked of the authority, and how it ended",
+    incremental: true,
+    attributes
+  })
 
-const drifts = Metric.histogram("cycles_estimate_drift", {
-  description: "What was used as a share of what was estimated",
-  boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4]
-})
+const durations = (attributes: Labels) =>
+  Metric.histogram("cycles_operation_duration", {
+    description: "How long the authority took to answer, in milliseconds",
+    boundaries: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000],
+    attributes
+  })
 
-const overruns = Metric.counter("cycles_overruns", {
-  description: "Work that used more than was reserved for it",
-  incremental: true
-})
+const drifts = (attributes: Labels) =>
+  Metric.histogram("cycles_estimate_drift", {
+    description: "What was used as a share of what was estimated",
+    boundaries: [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4],
+    attributes
+  })
 
-const recoveries = Metric.counter("cycles_recoveries", {
-  description: "Charges that came late and were not lost: as an event, or from the journal",
-  incremental: true
-})
+const overruns = (attributes: Labels) =>
+  Metric.counter("cycles_overruns", {
+    description: "Work that used more than was reserved for it",
+    incremental: true,
+    attributes
+  })
+
+const recoveries = (attributes: Labels) =>
+  Metric.counter("cycles_recoveries", {
+    description: "Charges that came late and were not lost: as an event, or from the journal",
+    incremental: true,
+    attributes
+  })
 
 type Counter = Metric.Metric<number, unknown>
 
-/** A counter for each set of labels: looking one up costs less than building it. */
-const labelled = (metric: Counter, ...names: ReadonlyArray<string>) => {
+/**
+ * A counter for each set of labels, made with them. Those that share one counter by `withAttributes` build the key of their series
+ * anew whenever another of them was updated before.
+ */
+const labelled = (make: (attributes: Labels) => Counter, ...names: ReadonlyArray<string>) => {
   const found = new Map<string, Counter>()
   return (...values: ReadonlyArray<string>): Counter => {
     const key = values.join("\n")
     let counter = found.get(key)
     if (counter === undefined) {
-      counter = Metric.withAttributes(metric, Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
+      counter = make(Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
       found.set(key, counter)
     }
     return counter

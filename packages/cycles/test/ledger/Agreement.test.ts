@@ -14,6 +14,7 @@ describe("the ledger and the reference model", () => {
         const { difference } = yield* LedgerInStep.run(scenario, LedgerStoreMemory.layer)
         assert.isUndefined(difference, LedgerInStep.print(difference))
       }),
-    { arbitrary: { size: 40, runs: 300 } }
+    // The seeded sequences are beside every store; this is for the smallest counterexample.
+    { arbitrary: { size: 40, runs: 60 } }
   )
 })

@@ -100,6 +100,9 @@ describe("the past in somebody's name", () => {
       assert.deepStrictEqual(spent.map(({ amount, value }) => [value, amount]), [[ENG, 40n]])
       const byAction = yield* eng.spend("acme", { ...spending, by: "action" })
       assert.deepStrictEqual(byAction.map(({ amount }) => amount), [40n])
+      const costs = yield* eng.costs("acme", { ...spending, by: ["workspace"] })
+      assert.deepStrictEqual(costs, [{ steps: [{ dimension: "workspace", value: "eng" }], own: 40n, total: 40n }])
+      assert.strictEqual(yield* tagOf(eng.costs("other", { ...spending, by: ["workspace"] })), "Forbidden")
       assert.strictEqual(yield* tagOf(eng.verify("acme")), "Forbidden")
 
       yield* operator.updateApiKey("acme", key.id, { scopeFilter: ["workspace:ops"] })

@@ -24,6 +24,7 @@ export const routes = {
   explain: { method: "GET", path: "/v1/admin/history/explain" },
   entries: { method: "GET", path: "/v1/admin/history/entries" },
   spend: { method: "GET", path: "/v1/admin/history/spend" },
+  costs: { method: "GET", path: "/v1/admin/history/costs" },
   verify: { method: "GET", path: "/v1/admin/history/verify" },
   limits: { method: "GET", path: "/v1/admin/history/limits" },
   setLimits: { method: "PUT", path: "/v1/admin/control/limits" },

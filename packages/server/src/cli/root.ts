@@ -7,6 +7,7 @@ import * as Command from "effect/cli/Command"
 import { audit } from "./audit.ts"
 import { balances } from "./balances.ts"
 import { budget } from "./budget.ts"
+import { cost } from "./cost.ts"
 import { events } from "./events.ts"
 import { explain } from "./explain.ts"
 import { init } from "./init.ts"
@@ -25,7 +26,7 @@ export const cycles = Command.make("cycles").pipe(
     serve,
     init,
     mcp,
-    { group: "Look", commands: [balances, watch, explain, reservations, events, audit, verify] },
+    { group: "Look", commands: [balances, watch, cost, explain, reservations, events, audit, verify] },
     { group: "Govern", commands: [tenant, key, budget, policy] }
   ])
 )

@@ -187,7 +187,7 @@ describe("cycles mcp", () => {
       const told = yield* Mcp.stdio(where)
       process.kill(told.pid, "SIGTERM")
       yield* Processes.until("it has stopped", () => told.log().includes("SIGTERM: stopped"))
-      // The file is locked while somebody has it.
+      // What it had open can be opened again.
       const { call } = yield* Mcp.stdio(where)
       assert.isFalse((yield* call("cycles_check_balance", {})).failed)
     }).pipe(Effect.scoped), TIMEOUT)
@@ -325,5 +325,46 @@ describe("cycles mcp --guard", () => {
           "tenant:acme/agent:mailer"
         ])
       )
+    }).pipe(Effect.scoped), TIMEOUT)
+
+  it.live("keeps to the caps of a policy, and says what they are", () =>
+    Effect.gen(function*() {
+      const where = yield* store
+      const policy = [
+        "policy",
+        "create",
+        "careful",
+        "tenant:acme/agent:*",
+        "--max-tokens",
+        "50",
+        "--deny-tool",
+        "send_mail"
+      ]
+      assert.strictEqual((yield* ended([...policy, ...where])).code, 0)
+      const behind = yield* Mcp.stdio(["--guard", "--agent", "mailer", ...where, "--", ...guarded])
+      const denied = yield* behind.call("send_mail", { to: "ada" })
+      assert.isTrue(denied.failed)
+      assert.include(denied.lines.join(), "send_mail")
+      assert.deepStrictEqual((yield* behind.call("count", {})).document, { sent: 0 })
+
+      const { call } = yield* Mcp.stdio(["--agent", "mailer", ...where])
+      const capped = yield* call("cycles_reserve", { idempotencyKey: "capped", action, estimate: tokens(1) })
+      assert.deepInclude(capped.document, {
+        decision: "ALLOW_WITH_CAPS",
+        caps: { maxTokens: 50, toolDenylist: ["send_mail"] },
+        scopePath: "tenant:acme/agent:mailer"
+      })
+      assert.strictEqual(
+        capped.lines[1],
+        "HINT: allowed with caps: use 50 tokens at most; do not use send_mail."
+      )
+      const left = yield* call("cycles_check_balance", {})
+      const risk = left.document["balances"].find((row: { remaining: { unit: string } }) =>
+        row.remaining.unit === "RISK_POINTS"
+      )
+      assert.deepInclude(risk, {
+        spent: { unit: "RISK_POINTS", amount: 1 },
+        reserved: { unit: "RISK_POINTS", amount: 0 }
+      })
     }).pipe(Effect.scoped), TIMEOUT)
 })

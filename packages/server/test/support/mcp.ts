@@ -4,6 +4,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Processes from "./processes.ts"
@@ -24,7 +25,10 @@ export interface Connected {
   readonly call: (name: string, parameters: Json) => Effect.Effect<Answer>
 }
 
-const connect = (transport: Transport): Effect.Effect<Connected, Error, Scope.Scope> =>
+/** The client was not let in, or did not understand what it was told. */
+export class NotConnected extends Data.TaggedError("NotConnected")<{ readonly message: string }> {}
+
+const connect = (transport: Transport): Effect.Effect<Connected, NotConnected, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.tryPromise({
@@ -33,7 +37,7 @@ const connect = (transport: Transport): Effect.Effect<Connected, Error, Scope.Sc
           await client.connect(transport)
           return client
         },
-        catch: (cause) => cause instanceof Error ? cause : new Error(String(cause))
+        catch: (cause) => new NotConnected({ message: String(cause) })
       }),
       (client) => Effect.promise(() => client.close())
     ),
@@ -73,7 +77,7 @@ export const stdio = Effect.fnUntraced(function*(
 })
 
 /** Speaks to a server that listens at this address. */
-export const http = (url: string, token?: string): Effect.Effect<Connected, Error, Scope.Scope> =>
+export const http = (url: string, token?: string): Effect.Effect<Connected, NotConnected, Scope.Scope> =>
   connect(
     // The SDK's types leave `undefined` out where it is given.
     new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
