@@ -10,7 +10,6 @@ import { randomUUID } from "node:crypto"
 import { sendTo } from "./support/requests.ts"
 import * as Servers from "./support/servers.ts"
 import { between, exactly, hex32, integer, text } from "./support/shape.ts"
-import { watch } from "./support/watch.ts"
 
 const TENANT = "integration-test"
 const SCOPE = `tenant:${TENANT}`
@@ -46,7 +45,6 @@ class Caller {
       }),
       (reply) => {
         const headers = Object.fromEntries(reply.headers.entries())
-        watch.seen({ method, path, status: reply.status, headers, body: reply.text })
         assert.strictEqual(reply.status, status, reply.text)
         assert.match(headers["content-type"] ?? "", /^application\/json/)
         exactly(headers["x-request-id"], text, "header X-Request-Id")
@@ -167,14 +165,6 @@ class Caller {
 const provision = Effect.fnUntraced(function*(url: string) {
   const make = (path: string, body: { readonly [name: string]: unknown }, by: { readonly [name: string]: string }) =>
     Effect.map(sendTo(url, "POST", path, { ...by, body }), (reply) => {
-      watch.seen({
-        plane: "governance",
-        method: "POST",
-        path,
-        status: reply.status,
-        headers: Object.fromEntries(reply.headers.entries()),
-        body: reply.text
-      })
       assert.strictEqual(reply.status, 201, reply.text)
       return reply.body
     })

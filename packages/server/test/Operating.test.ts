@@ -156,7 +156,11 @@ describe("Two ports", () => {
         const key = yield* Servers.furnish()
         const { adminUrl = "", url } = yield* Server.Server
         const both = [url, adminUrl]
-        const balances = yield* Effect.forEach(both, (at) => sendTo(at, "GET", "/v1/balances?tenant=acme", { key }))
+        const balances = yield* Effect.forEach(both, (at) =>
+          sendTo(at, "GET", "/v1/balances?tenant=acme", {
+            key,
+            plane: at === adminUrl ? "governance" : "runtime"
+          }))
         assert.deepStrictEqual(balances.map(({ status }) => status), [200, 200])
         assert.notProperty(balances[0]?.body["balances"][0], "ledger_id")
         assert.notDeepEqual(

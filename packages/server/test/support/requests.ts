@@ -1,12 +1,16 @@
 /** Requests over a socket, with `fetch`. */
 import * as Server from "@effect-cycles/server/Server"
+import type { WireSpecification } from "@effect-cycles/testing"
 import * as Effect from "effect/Effect"
+import { watch } from "./watch.ts"
 
 export interface Asked {
   readonly body?: unknown
   readonly key?: string
   readonly adminKey?: string
   readonly headers?: { readonly [name: string]: string }
+  /** Whose words the answer is in where both planes have the operation; the runtime's when not given. */
+  readonly plane?: WireSpecification.Plane
 }
 
 export interface Answer {
@@ -17,10 +21,10 @@ export interface Answer {
   readonly body: { readonly [name: string]: any }
 }
 
-/** Asks a server anywhere. */
+/** Asks a server anywhere; what it answers is held to the specification. */
 export const sendTo = (url: string, method: string, path: string, asked: Asked = {}): Effect.Effect<Answer> =>
   Effect.promise(async () => {
-    const { adminKey, body, headers, key } = asked
+    const { adminKey, body, headers, key, plane } = asked
     const response = await fetch(`${url}${path}`, {
       method,
       headers: {
@@ -32,6 +36,14 @@ export const sendTo = (url: string, method: string, path: string, asked: Asked =
       ...(body === undefined ? undefined : { body: typeof body === "string" ? body : JSON.stringify(body) })
     })
     const text = await response.text()
+    watch.seen({
+      method,
+      path,
+      status: response.status,
+      headers: Object.fromEntries(response.headers),
+      body: text,
+      ...(plane === undefined ? undefined : { plane })
+    })
     const isJson = response.headers.get("content-type")?.startsWith("application/json") === true
     return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : {} }
   })
