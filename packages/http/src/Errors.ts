@@ -222,6 +222,20 @@ const wireInteger = (n: bigint | undefined): number | bigint | undefined =>
   n === undefined || n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER) ? n : Number(n)
 
 /**
+ * A rule and the field it is about, for those who read the message alone.
+ *
+ * @internal
+ */
+export const withField = (field: string, reason: string): string =>
+  field === "request" || field === "body" || reason.startsWith(field) ? reason : `${field}: ${reason}`
+
+/** The rule alone: the field is a fact of its own here. */
+const withoutField = (message: string, details: unknown): string => {
+  const field = isRecord(details) ? details["field"] : undefined
+  return typeof field === "string" && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message
+}
+
+/**
  * The answer an error is sent as. Absent fields are left out; a 429 without a time says one second.
  *
  * @category conversions
@@ -246,7 +260,9 @@ export const toResponse = (error: CyclesError, correlation: Correlation): ErrorA
   const body: Types.Mutable<ErrorBody> = {
     // Whether the request took effect is not known; the protocol has no other word for it.
     error: error._tag === "AuthorityUnavailable" ? "INTERNAL_ERROR" : error.code,
-    message: error.reason ?? wordsFor(error),
+    message: error._tag === "InvalidRequest" && error.reason !== undefined
+      ? withField(toWireField(error.field), error.reason)
+      : error.reason ?? wordsFor(error),
     request_id: correlation.requestId ?? error.requestId ?? ""
   }
   if (traceId !== undefined && traceIdPattern.test(traceId)) body.trace_id = traceId
@@ -328,7 +344,7 @@ export const fromGovernanceResponse = (answer: Answer): CyclesError => {
   const words = text(body["message"])
   const context: Context = {
     ...contextOf(answer, body, details),
-    ...(words === undefined ? undefined : { reason: words })
+    ...(words === undefined ? undefined : { reason: withoutField(words, body["details"]) })
   }
   if (code === "BUDGET_NOT_FOUND") return new E.BudgetNotFound(context)
   if (code === "TENANT_NOT_FOUND") return new E.NotFound(context)
@@ -440,7 +456,9 @@ export const fromResponse = <O extends Operation>(operation: O, answer: Answer):
   // The words that stand for silence are not the authority's own.
   const words = body["message"]
   const isSilent = typeof words !== "string" || words === "" || words === wordsFor(error)
-  return isSilent ? error : errorFor(operation, answer.status, code, { ...context, reason: words }, details)
+  if (isSilent) return error
+  const reason = withoutField(words, body["details"])
+  return errorFor(operation, answer.status, code, { ...context, reason }, details)
 }
 
 const errorFor = <O extends Operation>(

@@ -109,7 +109,7 @@ describe("Every error", () => {
     )
     assert.deepInclude(Errors.toResponse(new E.InvalidRequest({ field: "subject.agent", reason: "r" }), ids).body, {
       error: "INVALID_REQUEST",
-      message: "r",
+      message: "subject.agent: r",
       details: { field: "subject.agent" }
     })
     assert.deepInclude(Errors.toResponse(new E.BudgetNotFound({ scope: "tenant:acme/agent:bot" }), ids).body, {

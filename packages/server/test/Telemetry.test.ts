@@ -32,7 +32,7 @@ interface Metric {
 const exported: ReadonlyMap<string, Metric> = new Map(
   sources.flatMap((code) =>
     Array.from(
-      code.matchAll(/const (\w+) = Metric\.(\w+)\("(\w+)"/g),
+      code.matchAll(/const (\w+) = (?:\([^)]*\) =>\s*)?Metric\.(\w+)\("(\w+)"/g),
       ([, constant = "", type = "", name = ""]): readonly [string, Metric] => {
         const listed = new RegExp(`(?:labelled|seriesOf)\\(${constant}, ([^)]*)\\)`).exec(code)?.[1]
         const given = new RegExp(`withAttributes\\(${constant}, \\{([^}]*)\\}`).exec(code)?.[1] ?? ""

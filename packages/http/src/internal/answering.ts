@@ -63,7 +63,7 @@ export const refuse = (
       const { field, reason } = error
       const { body, status } = Errors.toResponse(new InvalidRequest({ field, reason }), correlation)
       // What it calls the field is what was sent, and not a name of the core.
-      return Effect.succeed(json(status, { ...body, details: { field } }))
+      return Effect.succeed(json(status, { ...body, message: Errors.withField(field, reason), details: { field } }))
     }
     const answer = words(error, correlation)
     return Effect.succeed(HttpServerResponse.setHeaders(json(answer.status, answer.body), answer.headers))
