@@ -281,6 +281,8 @@ interface Plan {
   readonly request: Omit<Budget.Request<Unit>, "onUnsettled">
   readonly maxima: TokenUsages.Maxima
   readonly media: boolean
+  /** The calls of tools that the prompt tells of, by their ids. */
+  readonly calls: ReadonlySet<string>
   readonly toolkit: AnyToolkit | undefined
   /** What so much costs, as far as it is known. */
   readonly costOf: (usage: TokenUsage, hasMediaOutput: boolean) => Amount<Unit>
@@ -296,6 +298,13 @@ const hasFiles = ({ content }: Prompt.Prompt): boolean =>
       (part.type === "tool-result" && part.modelOutput?.some((output) => output.type === "file") === true)
     )
   )
+
+const callsOf = ({ content }: Prompt.Prompt): ReadonlySet<string> =>
+  new Set(content.flatMap((message) =>
+    typeof message.content === "string"
+      ? []
+      : message.content.flatMap((part) => part.type === "tool-call" ? [part.id] : [])
+  ))
 
 const makePlanner = Effect.fnUntraced(function*(options: Options) {
   const unit = options.unit ?? "USD_MICROCENTS"
@@ -347,6 +356,7 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
       name,
       maxima,
       media,
+      calls: callsOf(prompt),
       toolkit,
       source,
       costOf,
@@ -476,6 +486,9 @@ const prepare = Effect.fnUntraced(function*(
   const told = options.withMaxTokens?.(maximum) ?? ((effect) => effect)
   if (plan.toolkit === undefined) return { told, isCapEnforced, call }
   const narrowed = BudgetedToolkit.narrow(plan.toolkit, caps)
+  if (call.toolChoice === "required" && Object.keys(narrowed.tools).length === 0) {
+    return yield* new Caps.ToolNotAllowed({ tool: Object.keys(plan.toolkit.tools).join(", ") })
+  }
   return {
     told,
     isCapEnforced,
@@ -483,9 +496,10 @@ const prepare = Effect.fnUntraced(function*(
       ...call,
       toolkit: {
         ...narrowed,
-        // A tool is only ever asked for by an answer.
         handle: ((...parameters) => {
-          progress.answered = true
+          const [, , id] = parameters
+          // What was approved is done before the request is sent; any other call of a tool is an answer's.
+          if (id === undefined || !plan.calls.has(id)) progress.answered = true
           return narrowed.handle(...parameters)
         }) satisfies AnyToolkit["handle"]
       },

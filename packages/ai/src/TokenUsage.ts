@@ -92,8 +92,8 @@ const isCount = (n: unknown): n is number => typeof n === "number" && Number.isS
  * What a report says was used, and what was wrong with it.
  *
  * A total that is missing is the sum of its parts, or the maximum where the main one (`uncached`, `text`) is missing as well. A total that is smaller than its parts is
- * raised to their sum. A count that is no whole number of at least zero makes its total the maximum. A report above the maximum is
- * believed: it is what will be on the bill.
+ * raised to their sum. A count that is no whole number of at least zero makes its total the maximum, and so does an input of
+ * zero. A report above the maximum is believed: it is what will be on the bill.
  *
  * - `flaws`: one line for each correction, and for each total above its maximum; empty for a sound report
  *
@@ -130,11 +130,15 @@ export const fromResponse = (
   }
 
   const { inputTokens, outputTokens } = report
-  const input = total("inputTokens", inputTokens.total, "uncached", {
+  const reported = total("inputTokens", inputTokens.total, "uncached", {
     uncached: inputTokens.uncached,
     cacheRead: inputTokens.cacheRead,
     cacheWrite: inputTokens.cacheWrite
   }, maxima.input)
+  // No request is empty; a provider that does not count says zero.
+  const isEmpty = reported === 0 && maxima.input > 0
+  if (isEmpty) flaws.push("inputTokens is zero")
+  const input = isEmpty ? maxima.input : reported
   const output = total("outputTokens", outputTokens.total, "text", {
     text: outputTokens.text,
     reasoning: outputTokens.reasoning

@@ -315,6 +315,11 @@ describe("BudgetedModel", () => {
           BudgetedModel.generateText({ prompt: "Go", toolkit, toolChoice: { tool: "send_email" } })
         )
         assert.strictEqual(forced._tag, "ToolNotAllowed")
+        const emails = Toolkit.make(toolkit.tools.send_email)
+        const required = yield* Effect.flip(
+          BudgetedModel.generateText({ prompt: "Go", toolkit: emails, toolChoice: "required" })
+        )
+        assert.strictEqual(required._tag, "ToolNotAllowed")
         assert.strictEqual(provider.asked.length, asked)
         provider.answer = Effect.succeed([
           { type: "tool-call", id: "1", name: "send_email", params: {} },
@@ -322,6 +327,19 @@ describe("BudgetedModel", () => {
         ])
         const refused = yield* Effect.flip(BudgetedModel.generateText({ prompt: "Go", toolkit }))
         assert.strictEqual(refused._tag, "AiError")
+      }).pipe(Effect.provide([setting(provider), handlers]))
+    })
+
+    NoLeaks.effect("charges an answer that asks for a tool nobody has", () => {
+      const provider = makeProvider()
+      return Effect.gen(function*() {
+        provider.answer = Effect.succeed([
+          { type: "tool-call", id: "1", name: "unheard_of", params: {} },
+          finish(usageOf(1, 1))
+        ])
+        const error = yield* Effect.flip(BudgetedModel.generateText({ prompt: "Go", toolkit }))
+        assert.strictEqual(error._tag, "AiError")
+        assert.isTrue((yield* spent)! > 1_000n * 200n)
       }).pipe(Effect.provide([setting(provider), handlers]))
     })
 

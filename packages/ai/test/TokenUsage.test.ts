@@ -41,6 +41,7 @@ describe("TokenUsage", () => {
       [{ total: 10 }, { total: Number.NaN }, 10, 500, 1],
       [{ total: 10, cacheRead: -5 }, { total: 10 }, 2_000, 10, 1],
       [{ total: 1.5 }, { total: 10 }, 2_000, 10, 1],
+      [{ total: 0 }, { total: 0 }, 2_000, 0, 1],
       [{ total: 9_000, cacheRead: -5 }, { total: 10 }, 9_000, 10, 1],
       [{ total: Infinity }, { total: 2 ** 60 }, 2_000, 500, 2]
     ]

@@ -55,6 +55,9 @@ export interface RateLimit {
   readonly size: () => number
 }
 
+/** So often, at most, names whose burst is whole again are looked for. */
+const SWEEP_MS = 1_000
+
 /** A sum of intervals is off by less than this. */
 const ROUNDING_MS = 1e-3
 
@@ -70,8 +73,14 @@ export const make = ({ burst, maxNames = 10_000, refillPerSecond }: Options): Ra
   /** When the whole burst of a name is there again. */
   const wholeAt = new Map<string, number>()
 
+  let sweptAtMs = Number.NEGATIVE_INFINITY
+
   const forget = (nowMs: number): void => {
-    for (const [name, at] of wholeAt) if (at <= nowMs) wholeAt.delete(name)
+    // Whoever sends many names must not make each of them go through all of them.
+    if (nowMs - sweptAtMs >= SWEEP_MS) {
+      sweptAtMs = nowMs
+      for (const [name, at] of wholeAt) if (at <= nowMs) wholeAt.delete(name)
+    }
     for (const name of wholeAt.keys()) {
       if (wholeAt.size < maxNames) return
       wholeAt.delete(name)
