@@ -1,7 +1,7 @@
 // The Anthropic SDK behind a budget in dollars, with promises. Its streams say at their beginning what the input was, so one that is cut
 // off costs that, and what was seen of its output. `ANTHROPIC_API_KEY` asks the real endpoint.
 import Anthropic from "@anthropic-ai/sdk"
-import { Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
+import { Cost, PriceBook, TokenUsage } from "@effect-cycles/ai"
 import { Effect } from "effect"
 import { Action, Amount, Caps, CyclesError, Ledger, makePromiseClient } from "effect-cycles"
 import * as StandIn from "./providers/StandIn.ts"
@@ -24,7 +24,7 @@ const plan = (prompt: string, output: number) => {
   const messages = [{ role: "user" as const, content: prompt }]
   const maxima = { input: bytes(JSON.stringify(messages)) + 64, output }
   const action = Action.make("llm.completion", model)
-  return { messages, maxima, request: { action, estimate: Price.bound(price, maxima).amount } }
+  return { messages, maxima, request: { action, estimate: Cost.bound(price, maxima).amount } }
 }
 
 type Input = Pick<Anthropic.Usage, "input_tokens" | "cache_read_input_tokens" | "cache_creation_input_tokens">
@@ -40,7 +40,7 @@ const costOf = (input: Input | undefined, output: number | undefined, maxima: To
     },
     outputTokens: { total: output, text: undefined, reasoning: undefined }
   }
-  return Price.cost(price, TokenUsage.fromResponse(report, maxima).usage).amount
+  return Cost.of(price, TokenUsage.fromResponse(report, maxima).usage).amount
 }
 
 const ask = (prompt: string, maxTokens = 500) => {

@@ -1,6 +1,6 @@
 // The OpenAI SDK behind a budget in dollars, with promises. A call holds what it can cost at most and is charged by the usage it reports;
 // one that is cut off costs its input and what was seen of its output. `OPENAI_API_KEY` asks the real endpoint.
-import { Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
+import { Cost, PriceBook, TokenUsage } from "@effect-cycles/ai"
 import { Effect } from "effect"
 import { Action, Amount, Caps, CyclesError, Ledger, makePromiseClient } from "effect-cycles"
 import OpenAI from "openai"
@@ -24,7 +24,7 @@ const plan = (prompt: string, output: number) => {
   const messages = [{ role: "user" as const, content: prompt }]
   const maxima = { input: bytes(JSON.stringify(messages)) + 64, output }
   const action = Action.make("llm.completion", model)
-  return { messages, maxima, request: { action, estimate: Price.bound(price, maxima).amount } }
+  return { messages, maxima, request: { action, estimate: Cost.bound(price, maxima).amount } }
 }
 
 /** What a call cost by its report; what it does not say counts as the most it can be. */
@@ -39,7 +39,7 @@ const costOf = (usage: OpenAI.CompletionUsage | null | undefined, maxima: TokenU
     },
     outputTokens: { total: usage?.completion_tokens, text: undefined, reasoning: output?.reasoning_tokens }
   }
-  return Price.cost(price, TokenUsage.fromResponse(report, maxima).usage).amount
+  return Cost.of(price, TokenUsage.fromResponse(report, maxima).usage).amount
 }
 
 const ask = (prompt: string, maxTokens = 500) => {
@@ -54,7 +54,7 @@ const ask = (prompt: string, maxTokens = 500) => {
 const stream = (prompt: string, onText: (text: string) => void, signal?: AbortSignal, maxTokens = 500) => {
   const { maxima, messages, request } = plan(prompt, maxTokens)
   let seen = 0
-  const onUnsettled = () => Price.bound(price, { input: maxima.input, output: Math.min(seen, maxTokens) }).amount
+  const onUnsettled = () => Cost.bound(price, { input: maxima.input, output: Math.min(seen, maxTokens) }).amount
   return client.guard({ ...request, onUnsettled }, async (r, signal) => {
     const max_completion_tokens = Caps.clampTokens(r.caps, maxTokens)
     const options = { stream: true, stream_options: { include_usage: true } } as const

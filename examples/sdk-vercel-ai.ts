@@ -1,7 +1,7 @@
 // The Vercel AI SDK behind a budget in dollars, with promises. It reports usage in one way for every provider, so one `costOf` is enough
 // for all of them; what is cut off costs its input and what was seen of its output. `OPENAI_API_KEY` asks the real endpoint.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
-import { Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
+import { Cost, PriceBook, TokenUsage } from "@effect-cycles/ai"
 import { generateText, type LanguageModelUsage, streamText } from "ai"
 import { Effect } from "effect"
 import { Action, Amount, Caps, CyclesError, Ledger, makePromiseClient } from "effect-cycles"
@@ -23,7 +23,7 @@ const bytes = (text: string) => Buffer.byteLength(text)
 const plan = (prompt: string, output: number) => {
   const maxima = { input: bytes(JSON.stringify(prompt)) + 128, output }
   const action = Action.make("llm.completion", name)
-  return { maxima, request: { action, estimate: Price.bound(price, maxima).amount } }
+  return { maxima, request: { action, estimate: Cost.bound(price, maxima).amount } }
 }
 
 /** What a call cost by its report; what it does not say counts as the most it can be. */
@@ -38,7 +38,7 @@ const costOf = (usage: LanguageModelUsage | undefined, maxima: TokenUsage.Maxima
     },
     outputTokens: { total: usage?.outputTokens, text: output?.textTokens, reasoning: output?.reasoningTokens }
   }
-  return Price.cost(price, TokenUsage.fromResponse(report, maxima).usage).amount
+  return Cost.of(price, TokenUsage.fromResponse(report, maxima).usage).amount
 }
 
 // A repetition by the SDK would be one more call in a hold for one.
@@ -56,7 +56,7 @@ const ask = (prompt: string, maxTokens = 500) => {
 const stream = (prompt: string, onText: (text: string) => void, signal?: AbortSignal, maxTokens = 500) => {
   const { maxima, request } = plan(prompt, maxTokens)
   let seen = 0
-  const onUnsettled = () => Price.bound(price, { input: maxima.input, output: Math.min(seen, maxTokens) }).amount
+  const onUnsettled = () => Cost.bound(price, { input: maxima.input, output: Math.min(seen, maxTokens) }).amount
   return client.guard({ ...request, onUnsettled }, async (r, abortSignal) => {
     const maxOutputTokens = Caps.clampTokens(r.caps, maxTokens)
     const { fullStream } = streamText({ ...settings, prompt, maxOutputTokens, abortSignal, onError: () => {} })

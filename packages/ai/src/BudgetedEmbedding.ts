@@ -42,11 +42,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ambient from "./Ambient.ts"
+import * as Cost from "./Cost.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import * as Estimate from "./Estimate.ts"
 import * as GenAiSpan from "./GenAiSpan.ts"
-import * as Price from "./Price.ts"
+import type * as Price from "./Price.ts"
 import type { ModelName } from "./PriceBook.ts"
 import { PriceBook, UnpricedModel } from "./PriceBook.ts"
 import * as TokenUsage from "./TokenUsage.ts"
@@ -140,10 +141,10 @@ export const make = Effect.fnUntraced(function*(options: Options = {}) {
     const amountOf = (tokens: number) =>
       price === undefined
         ? Amounts.tokens(tokens)
-        : Price.cost(price, TokenUsage.make({ input: tokens })).amount
+        : Cost.of(price, TokenUsage.make({ input: tokens })).amount
     const estimate = price === undefined
       ? Amounts.tokens(maximum)
-      : Price.bound(price, { input: maximum, output: 0 }).amount
+      : Cost.bound(price, { input: maximum, output: 0 }).amount
     const source = price?.source ?? "tokens"
     return yield* Budget.guard<Amounts.Unit, EmbeddingModel.EmbedManyResponse, never, AiError.AiError>({
       ...options.request,

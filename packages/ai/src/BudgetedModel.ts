@@ -61,12 +61,13 @@ import type * as Tracer from "effect/Tracer"
 import type { NoExcessProperties } from "effect/Types"
 import * as Ambient from "./Ambient.ts"
 import * as BudgetedToolkit from "./BudgetedToolkit.ts"
+import * as Cost from "./Cost.ts"
 import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import type { Allowances, ModelRequest } from "./Estimate.ts"
 import * as Estimate from "./Estimate.ts"
 import * as GenAiSpan from "./GenAiSpan.ts"
-import * as Price from "./Price.ts"
+import type * as Price from "./Price.ts"
 import type { ModelName } from "./PriceBook.ts"
 import { PriceBook, UnpricedModel } from "./PriceBook.ts"
 import type { TokenUsage } from "./TokenUsage.ts"
@@ -340,7 +341,7 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
     const boundOf = ({ input, output }: TokenUsages.Maxima): Amount<Unit> =>
       price === undefined
         ? Amounts.tokens(input + output)
-        : Price.bound(price, { input, output }, { input: media, output: true }).amount
+        : Cost.bound(price, { input, output }, { input: media, output: true }).amount
     const expected = options.estimate === "expected"
       ? TokenUsages.make({
         input: yield* Estimate.inputExpected(asked, options.allowances),
@@ -350,7 +351,7 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
     const costOf = (usage: TokenUsage, hasMediaOutput: boolean): Amount<Unit> =>
       price === undefined
         ? Amounts.tokens(usage.input + usage.output)
-        : Price.cost(price, usage, { input: media, output: hasMediaOutput }).amount
+        : Cost.of(price, usage, { input: media, output: hasMediaOutput }).amount
     const source = price?.source ?? "tokens"
     return {
       name,

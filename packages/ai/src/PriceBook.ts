@@ -8,7 +8,7 @@
  * **Example** (A price, and one of your own)
  *
  * ```ts
- * import { Price, PriceBook } from "@effect-cycles/ai"
+ * import { Cost, Price, PriceBook } from "@effect-cycles/ai"
  * import { Effect } from "effect"
  * import { Amount } from "effect-cycles"
  *
@@ -16,7 +16,7 @@
  *   const book = yield* PriceBook.PriceBook
  *   const known = yield* book.price({ provider: "openai", model: "gpt-4o" })
  *   const own = yield* book.price({ provider: "acme", model: "small" })
- *   const bound = (price: Price.Price) => Amount.format(Price.bound(price, { input: 1_000, output: 500 }).amount)
+ *   const bound = (price: Price.Price) => Amount.format(Cost.bound(price, { input: 1_000, output: 500 }).amount)
  *   return [bound(known), bound(own)]
  * }).pipe(
  *   Effect.provide(PriceBook.layer({ prices: [Price.make({ provider: "acme", model: "small", input: 1, output: 2 })] }))

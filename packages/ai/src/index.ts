@@ -14,6 +14,7 @@ export * as McpGuard from "./McpGuard.ts"
 export * as BudgetNote from "./BudgetNote.ts"
 
 // what they cost
+export * as Cost from "./Cost.ts"
 export * as Estimate from "./Estimate.ts"
 export * as Price from "./Price.ts"
 export * as PriceBook from "./PriceBook.ts"

@@ -1,4 +1,4 @@
-import { BudgetedEmbedding, BudgetedModel, Estimate, Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
+import { BudgetedEmbedding, BudgetedModel, Cost, Estimate, Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
 import { NoLeaks } from "@effect-cycles/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Action, Amount, Budget, Ledger } from "effect-cycles"
@@ -140,7 +140,7 @@ describe("bounds", () => {
           for (let half = 0; half < 48; half++) {
             yield* TestClock.setTime(Date.parse(`${day}T00:00:01Z`) + half * 30 * 60_000)
             const price = yield* book.price({ provider: "deepseek", model })
-            costs.push([Price.bound(price, most).amount.amount, Price.cost(price, TokenUsage.make(most)).amount.amount])
+            costs.push([Cost.bound(price, most).amount.amount, Cost.of(price, TokenUsage.make(most)).amount.amount])
           }
           for (const [bound] of costs) {
             for (const [, cost] of costs) assert.isTrue(bound >= cost, `${model} on ${day}: ${bound} < ${cost}`)

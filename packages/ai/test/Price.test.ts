@@ -1,4 +1,4 @@
-import { Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
+import { Cost, Price, PriceBook, TokenUsage } from "@effect-cycles/ai"
 import { assert, describe, it } from "@effect/vitest"
 import * as Prices from "@pydantic/genai-prices"
 import { Amount } from "effect-cycles"
@@ -70,8 +70,8 @@ describe("Price", () => {
       assert.isAbove(models.length, 1_400)
       const maxima = { input: usage.input + more.input, output: usage.output + more.output }
       for (const { name, price } of models) {
-        const most = Price.bound(price, maxima, media).amount.amount
-        assert.isTrue(most >= Price.cost(price, usage, media).amount.amount, `${name.provider}:${name.model}`)
+        const most = Cost.bound(price, maxima, media).amount.amount
+        assert.isTrue(most >= Cost.of(price, usage, media).amount.amount, `${name.provider}:${name.model}`)
       }
     }), { arbitrary: { runs: 20 } })
 
@@ -94,7 +94,7 @@ describe("Price", () => {
             { providerId: name.provider, timestamp: new Date(now) }
           )
           assert.isNotNull(theirs)
-          const ours = Number(Price.cost(price, usage).amount.amount)
+          const ours = Number(Cost.of(price, usage).amount.amount)
           const exact = theirs!.total_price * 1e8
           assert.isTrue(
             ours >= exact - 1e-3 && ours < exact + 1 + 1e-3,
@@ -107,9 +107,9 @@ describe("Price", () => {
 
   it("rounds up once, and never below", () => {
     const price = Price.make({ provider: "acme", model: "tiny", input: "0.0000001", output: "0.0000001" })
-    assert.strictEqual(Price.cost(price, TokenUsage.make({ input: 1, output: 1 })).amount.amount, 1n)
-    assert.strictEqual(Price.cost(price, TokenUsage.make({})).amount.amount, 0n)
-    assert.strictEqual(Price.cost(price, TokenUsage.make({ input: 100_000, output: 1 })).amount.amount, 2n)
+    assert.strictEqual(Cost.of(price, TokenUsage.make({ input: 1, output: 1 })).amount.amount, 1n)
+    assert.strictEqual(Cost.of(price, TokenUsage.make({})).amount.amount, 0n)
+    assert.strictEqual(Cost.of(price, TokenUsage.make({ input: 100_000, output: 1 })).amount.amount, 2n)
   })
 
   it("pays all tokens of a long call at the tier's rate", () => {
@@ -119,16 +119,16 @@ describe("Price", () => {
       input: { base: 3, tiers: [{ above: 200_000, price: 6 }] },
       output: { base: 15, tiers: [{ above: 200_000, price: 22.5 }] }
     })
-    const at = (input: number) => Amount.format(Price.cost(price, TokenUsage.make({ input, output: 1_000 })).amount)
+    const at = (input: number) => Amount.format(Cost.of(price, TokenUsage.make({ input, output: 1_000 })).amount)
     assert.strictEqual(at(200_000), "$0.615")
     assert.strictEqual(at(200_001), "$1.222506")
-    assert.strictEqual(Amount.format(Price.bound(price, { input: 200_000, output: 1_000 }).amount), "$0.615")
+    assert.strictEqual(Amount.format(Cost.bound(price, { input: 200_000, output: 1_000 }).amount), "$0.615")
   })
 
   it("scales for a batch, and refuses what is no price", () => {
     const price = Price.make({ provider: "acme", model: "small", input: 1, output: 2, request: "0.01" })
     const half = Price.scale(price, "0.5")
-    assert.strictEqual(Amount.format(Price.cost(half, TokenUsage.make({ input: 1_000, output: 0 })).amount), "$0.0055")
+    assert.strictEqual(Amount.format(Cost.of(half, TokenUsage.make({ input: 1_000, output: 0 })).amount), "$0.0055")
     assert.throws(() => Price.scale(price, -1), RangeError)
     for (const input of [-1, NaN, Infinity, "", "free"]) {
       assert.throws(() => Price.make({ provider: "acme", model: "small", input }), RangeError)

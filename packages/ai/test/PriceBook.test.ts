@@ -1,4 +1,4 @@
-import { Price, PriceBook } from "@effect-cycles/ai"
+import { Cost, Price, PriceBook } from "@effect-cycles/ai"
 import { assert, describe, it } from "@effect/vitest"
 import { Amount } from "effect-cycles"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 
 const perMillion = (price: Price.Price) =>
-  Amount.format(Price.bound(price, { input: 1_000_000, output: 1_000_000 }).amount)
+  Amount.format(Cost.bound(price, { input: 1_000_000, output: 1_000_000 }).amount)
 
 describe("PriceBook", () => {
   it("says which version of the data it has", () => {
@@ -64,7 +64,7 @@ describe("PriceBook", () => {
       const known = yield* book.price({ provider: "anthropic", model: "claude-sonnet-4-5" })
       for (const input of [1_000, 500_000]) {
         const maxima = { input, output: 1_000 }
-        assert.isTrue(Price.bound(price, maxima).amount.amount >= Price.bound(known, maxima).amount.amount)
+        assert.isTrue(Cost.bound(price, maxima).amount.amount >= Cost.bound(known, maxima).amount.amount)
       }
       assert.match(price.source, /the dearest of \d+ models$/)
       assert.strictEqual((yield* Effect.flip(book.price({ model: "nobody-knows-whose" })))._tag, "UnpricedModel")
@@ -75,7 +75,7 @@ describe("PriceBook", () => {
     const logger = Logger.make(({ message }) => said.push(message))
     return Effect.gen(function*() {
       const price = yield* PriceBook.make({ onUnpriced: "count" }).price({ provider: "acme", model: "x" })
-      assert.strictEqual(Price.bound(price, { input: 1_000, output: 1_000 }).amount.amount, 0n)
+      assert.strictEqual(Cost.bound(price, { input: 1_000, output: 1_000 }).amount.amount, 0n)
       assert.strictEqual(price.source, "unpriced")
       assert.include(String(said), "acme:x")
     }).pipe(Effect.provide(Logger.layer([logger])))
