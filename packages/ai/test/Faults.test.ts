@@ -193,9 +193,6 @@ describe("reports", () => {
       assert.strictEqual(yield* costOf([...delta, ...pieces]), text + ofCall)
       assert.strictEqual(yield* costOf([...delta, call]), text + ofCall)
       assert.strictEqual(yield* costOf([...delta, ...pieces, call]), text + ofCall)
-    }).pipe(
-      Effect.provide(setting(provider)),
-      Effect.provide(toolkit.toLayer({ search: () => Effect.succeed("found") }))
-    )
+    }).pipe(Effect.provide([setting(provider), toolkit.toLayer({ search: () => Effect.succeed("found") })]))
   })
 })
