@@ -308,6 +308,12 @@ const callsOf = ({ content }: Prompt.Prompt): ReadonlySet<string> =>
   ))
 
 const makePlanner = Effect.fnUntraced(function*(options: Options) {
+  for (const name of ["maxOutputTokens", "expectedOutputTokens"] as const) {
+    const count = options[name]
+    if (count !== undefined && (!Number.isSafeInteger(count) || count < 0)) {
+      return yield* Effect.die(new RangeError(`${name} must be a whole number of at least zero; got ${count}`))
+    }
+  }
   const unit = options.unit ?? "USD_MICROCENTS"
   const book = yield* PriceBook
   const provider = Option.getOrUndefined(yield* Effect.serviceOption(Model.ProviderName))
@@ -610,7 +616,7 @@ const stream = (
   }))
 
 /**
- * The calls of the `LanguageModel` of the context, budgeted.
+ * The calls of the `LanguageModel` of the context, budgeted. Dies of a `RangeError` for a count of tokens that is none.
  *
  * @category constructors
  * @since 0.1.0

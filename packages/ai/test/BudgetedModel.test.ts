@@ -6,6 +6,7 @@ import { AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -411,6 +412,14 @@ describe("BudgetedModel", () => {
       assert.deepInclude(stream, { "gen_ai.usage.input_tokens": 10, "cycles.charged": 10 * 100 + 5 * 200 })
     }).pipe(Effect.provide(setting(provider)))
   })
+
+  NoLeaks.effect("is not made with counts that are none", () =>
+    Effect.gen(function*() {
+      for (const maxOutputTokens of [-1, 0.5, Number.NaN, Infinity]) {
+        const exit = yield* Effect.exit(Effect.provide(ask, setting(makeProvider(), { maxOutputTokens })))
+        assert.isTrue(Exit.hasDies(exit))
+      }
+    }))
 
   it("has its denials in its types", () => {
     type Tags = Effect.Error<typeof ask>["_tag"]
