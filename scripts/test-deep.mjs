@@ -1,4 +1,4 @@
-// `npm run test:deep [-- NAME…]`: ten thousand command sequences over the reference model and each store, and twenty thousand requests
+// `npm run test:deep [-- NAME…]`: ten thousand command sequences over the reference model and each store, and ten thousand requests
 // at random to a server of each plane; or what is named only. This is `npm test` of the same files with more of it, in two processes.
 //
 // CYCLES_SEQUENCES and CYCLES_REQUESTS say how many. CYCLES_SEED, as a failure prints it, runs one sequence, or the same requests,
@@ -34,7 +34,7 @@ const { status } = spawnSync(
     "2",
     ...(asked.length === 0 ? Object.keys(files) : asked).map((name) => files[name])
   ],
-  { cwd: repository, stdio: "inherit", env: { CYCLES_SEQUENCES: "10000", CYCLES_REQUESTS: "20000", ...process.env } }
+  { cwd: repository, stdio: "inherit", env: { CYCLES_SEQUENCES: "10000", CYCLES_REQUESTS: "10000", ...process.env } }
 )
 console.log(`${((Date.now() - startedAt) / 1_000).toFixed(0)} s`)
 process.exit(status ?? 1)
