@@ -11,7 +11,7 @@ import { EventId, ReservationId } from "../protocol/Ids.ts"
 import { RequestContext } from "../protocol/RequestContext.ts"
 import type { ReservationsQuery } from "../protocol/ReservationRecord.ts"
 import type * as Shape from "../protocol/Shape.ts"
-import type { Level, Subject } from "../protocol/Subject.ts"
+import type { Level } from "../protocol/Subject.ts"
 import { levels } from "../protocol/Subject.ts"
 import type { Engine, Reader } from "./Engine.ts"
 import type { LedgerTx, Page, StoreError } from "./LedgerStore.ts"
@@ -27,7 +27,6 @@ import type { Cause, Command } from "./rules/Command.ts"
 import { balanceOf, recordOf } from "./rules/Showing.ts"
 import { filterOf, reaches } from "./rules/Standing.ts"
 import * as ScopeFilter from "./ScopeFilter.ts"
-import * as ScopePath from "./ScopePath.ts"
 import { digestOf, flaws, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 
@@ -36,7 +35,7 @@ export const make = (options: {
   readonly maxExtensions: number
   readonly engine: Engine
 }): AuthorityOperations => {
-  const { engine: { execute, list }, maxExtensions, principal } = options
+  const { engine: { execute, list, scopesOf }, maxExtensions, principal } = options
   const { keyId, scopeFilter } = principal
   const tenant = principal.tenant
   const actor = principal.actor ?? tenant
@@ -93,20 +92,6 @@ export const make = (options: {
       )
   }
 
-  const paths = new Map<string, ReadonlyArray<string>>()
-
-  /** The scopes a subject spends from: for the same path the same texts, which every row that names them then shares. */
-  const scopesOf = (subject: Subject): Result.Result<ReadonlyArray<string>, Refusal> => {
-    const derived = ScopePath.derive(tenant, subject)
-    if (Result.isFailure(derived)) return derived
-    const path = derived.success[derived.success.length - 1] ?? ""
-    const known = paths.get(path)
-    if (known !== undefined) return Result.succeed(known)
-    if (paths.size === REMEMBERED_PATHS) paths.clear()
-    paths.set(path, derived.success)
-    return derived
-  }
-
   const ownTenant = (query: { readonly tenant?: string }): Refusal | undefined =>
     query.tenant !== undefined && query.tenant !== tenant
       ? { code: "FORBIDDEN", reason: "the query names another tenant" }
@@ -119,7 +104,7 @@ export const make = (options: {
         flaws.decide,
         request,
         (cause) =>
-          Result.flatMap(scopesOf(request.subject), (scopes) =>
+          Result.flatMap(scopesOf(tenant, request.subject), (scopes) =>
             remembered(cause, "decide", request.idempotencyKey, request, (basis) => ({
               _tag: "Decide",
               ...basis,
@@ -133,7 +118,7 @@ export const make = (options: {
         flaws.reserve,
         request,
         (cause, now) =>
-          Result.flatMap(scopesOf(request.subject), (scopes) =>
+          Result.flatMap(scopesOf(tenant, request.subject), (scopes) =>
             remembered(cause, "reserve", request.idempotencyKey, request, (basis) => ({
               _tag: "Reserve",
               ...basis,
@@ -188,7 +173,7 @@ export const make = (options: {
         flaws.event,
         request,
         (cause, now) =>
-          Result.flatMap(scopesOf(request.subject), (scopes) =>
+          Result.flatMap(scopesOf(tenant, request.subject), (scopes) =>
             remembered(cause, "event", request.idempotencyKey, request, (basis) => ({
               _tag: "Event",
               ...basis,
@@ -271,8 +256,6 @@ export const make = (options: {
 }
 
 const DEFAULT_LIMIT = 50
-
-const REMEMBERED_PATHS = 1_000
 
 /** Reads on until a page is full of rows the caller's scope filter lets it see. */
 export const visible = <Q extends { readonly [L in Level]?: string }, Row>(

@@ -7,6 +7,7 @@
  * @internal
  */
 import { sha256 } from "@noble/hashes/sha2.js"
+import { preferred } from "./OwnCrypto.ts"
 
 // Part of every supported runtime; declared here so that the core needs no platform's types.
 declare class TextEncoder {
@@ -82,23 +83,13 @@ export type Hash = (text: string) => string
 /** One that every runtime has. */
 export const portable: Hash = (text) => toHex(sha256(encode(text)))
 
-// Asked for where it is used, so that nothing of Node needs to be there.
-declare const process: {
-  readonly getBuiltinModule?: (id: string) => {
-    readonly hash?: (algorithm: string, text: string) => string
-  } | undefined
-} | undefined
-
-/** The runtime's own, where it has one that answers at once: it takes a third of the time. Believed once it has been right. */
-export const fastest = (): Hash => {
-  try {
-    const own = typeof process === "undefined" ? undefined : process.getBuiltinModule?.("node:crypto")?.hash
-    if (own !== undefined && own("sha256", "é") === portable("é")) return (text) => own("sha256", text)
-  } catch {
-    // One that is there in name only.
-  }
-  return portable
-}
+/** The runtime's own, where it has one: it takes a third of the time. */
+export const fastest = (): Hash =>
+  preferred<Hash>(
+    portable,
+    ({ hash }) => hash === undefined ? undefined : (text) => hash("sha256", text),
+    (own) => own("é") === portable("é")
+  )
 
 let hash: Hash | undefined
 

@@ -9,6 +9,7 @@ import type { Trouble } from "../protocol/CyclesError.ts"
 import type { LedgerTx, Operations, StoreError } from "./LedgerStore.ts"
 import type { Refusal } from "./Refusal.ts"
 import type { Cause, Command } from "./rules/Command.ts"
+import type * as ScopePath from "./ScopePath.ts"
 import type { View } from "./View.ts"
 
 /** Reads in the transaction; the view knows who may see what. */
@@ -20,6 +21,8 @@ export interface Engine {
   /** Reads after everything was written or, where it `changes` the view by what it reads, before that. */
   readonly list: <A>(cause: Cause, body: Reader<A>, changes?: boolean) => Effect.Effect<A, Trouble>
   readonly store: Operations
+  /** The scopes a subject spends from. */
+  readonly scopesOf: ScopePath.Derive
 }
 
 /** A command, or the audit of a request that is none. */

@@ -73,6 +73,7 @@ import { toError } from "./Refusal.ts"
 import type { BudgetOptions, Cause, Command, FundRequest, LimitState, UpdateRequest } from "./rules/Command.ts"
 import { HIERARCHY, movesTenant } from "./rules/Order.ts"
 import { balanceOf } from "./rules/Showing.ts"
+import * as ScopePath from "./ScopePath.ts"
 import { invalidPage, invalidTenant } from "./Shapes.ts"
 import * as TimeOrderedId from "./TimeOrderedId.ts"
 import { View } from "./View.ts"
@@ -397,7 +398,7 @@ export const make = Effect.fnUntraced(
         }
       })
 
-    const engine: Engine = { execute, list, store }
+    const engine: Engine = { execute, list, store, scopesOf: ScopePath.sharing() }
     const authority = (principal: Principal): AuthorityOperations =>
       Authority.make({ principal, maxExtensions, engine })
 

@@ -162,37 +162,28 @@ export const annotated = <R, U extends Unit>(
 // counters
 // ---------------------------------------------------------------------------------------------------------------------
 
-const denials = Metric.counter("cycles_denials", {
-  description: "Reserves that were denied, shadow mode apart",
-  incremental: true
-})
-
-const unguardedRuns = Metric.counter("cycles_unguarded_runs", {
-  description: "Work that ran without a budget because the authority could not be reached",
-  incremental: true
-})
-
-const shadowDecisions = Metric.counter("cycles_shadow_decisions", {
-  description: "What guards in shadow mode would have been answered",
-  incremental: true
-})
-
-/** Counts a reserve that was denied. */
-export const denied = (action: Action, error: Denied): Effect.Effect<void> =>
-  Effect.andThen(
-    Metric.update(Metric.withAttributes(denials, { error: error._tag, action_kind: action.kind }), 1),
-    Metric.update(decisionsOf("DENY", action.kind), 1)
-  )
-
-/** Counts work that goes on although the authority cannot be reached. */
-export const ranUnguarded = (action: Action): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(unguardedRuns, { action_kind: action.kind }), 1)
-
-/** Counts what a guard in shadow mode would have been answered. */
-export const rehearsed = (action: Action, decision: string, reason: string): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(shadowDecisions, { decision, reason, action_kind: action.kind }), 1)
-
 type Labels = { readonly [name: string]: string }
+
+const denials = (attributes: Labels) =>
+  Metric.counter("cycles_denials", {
+    description: "Reserves that were denied, shadow mode apart",
+    incremental: true,
+    attributes
+  })
+
+const unguardedRuns = (attributes: Labels) =>
+  Metric.counter("cycles_unguarded_runs", {
+    description: "Work that ran without a budget because the authority could not be reached",
+    incremental: true,
+    attributes
+  })
+
+const shadowDecisions = (attributes: Labels) =>
+  Metric.counter("cycles_shadow_decisions", {
+    description: "What guards in shadow mode would have been answered",
+    incremental: true,
+    attributes
+  })
 
 const decisions = (attributes: Labels) =>
   Metric.counter("cycles_decisions", {
@@ -236,22 +227,22 @@ const recoveries = (attributes: Labels) =>
     attributes
   })
 
-type Counter = Metric.Metric<number, unknown>
+type Series = Metric.Metric<number, unknown>
 
 /**
- * A counter for each set of labels, made with them. Those that share one counter by `withAttributes` build the key of their series
+ * A metric for each set of labels, made with them. Those that share one metric by `withAttributes` build the key of their series
  * anew whenever another of them was updated before.
  */
-const labelled = (make: (attributes: Labels) => Counter, ...names: ReadonlyArray<string>) => {
-  const found = new Map<string, Counter>()
-  return (...values: ReadonlyArray<string>): Counter => {
+const labelled = (make: (attributes: Labels) => Series, ...names: ReadonlyArray<string>) => {
+  const found = new Map<string, Series>()
+  return (...values: ReadonlyArray<string>): Series => {
     const key = values.join("\n")
-    let counter = found.get(key)
-    if (counter === undefined) {
-      counter = make(Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
-      found.set(key, counter)
+    let series = found.get(key)
+    if (series === undefined) {
+      series = make(Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])))
+      found.set(key, series)
     }
-    return counter
+    return series
   }
 }
 
@@ -260,7 +251,24 @@ const operationsOf = labelled(operations, "operation", "result")
 const durationsOf = labelled(durations, "operation")
 const driftsOf = labelled(drifts, "action_kind")
 const overrunsOf = labelled(overruns, "action_kind")
+const denialsOf = labelled(denials, "error", "action_kind")
+const unguardedRunsOf = labelled(unguardedRuns, "action_kind")
+const shadowDecisionsOf = labelled(shadowDecisions, "decision", "reason", "action_kind")
 const recoveriesOf = labelled(recoveries, "how")
+
+/** Counts a reserve that was denied. */
+export const denied = (action: Action, error: Denied): Effect.Effect<void> =>
+  Effect.andThen(
+    Metric.update(denialsOf(error._tag, action.kind), 1),
+    Metric.update(decisionsOf("DENY", action.kind), 1)
+  )
+
+/** Counts work that goes on although the authority cannot be reached. */
+export const ranUnguarded = (action: Action): Effect.Effect<void> => Metric.update(unguardedRunsOf(action.kind), 1)
+
+/** Counts what a guard in shadow mode would have been answered. */
+export const rehearsed = (action: Action, decision: string, reason: string): Effect.Effect<void> =>
+  Metric.update(shadowDecisionsOf(decision, reason, action.kind), 1)
 
 /** Counts a charge that was made although its lease had ended, or the process that owed it. */
 export const recovered = (how: "event" | "journal"): Effect.Effect<void> => Metric.update(recoveriesOf(how), 1)
