@@ -36,7 +36,6 @@ import * as Amounts from "effect-cycles/protocol/Amount"
 import * as Budget from "effect-cycles/runtime/Budget"
 import type * as AiError from "effect/ai/AiError"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
-import * as Model from "effect/ai/Model"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -47,9 +46,8 @@ import type { Denial } from "./Denial.ts"
 import * as Denials from "./Denial.ts"
 import * as Estimate from "./Estimate.ts"
 import * as GenAiSpan from "./GenAiSpan.ts"
-import type * as Price from "./Price.ts"
-import type { ModelName } from "./PriceBook.ts"
-import { PriceBook, UnpricedModel } from "./PriceBook.ts"
+import type { ModelName, PriceBook } from "./PriceBook.ts"
+import * as Priced from "./Priced.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
 /**
@@ -121,22 +119,10 @@ const TOKENS_PER_INPUT = 8
 export const make = Effect.fnUntraced(function*(options: Options = {}) {
   const inner = yield* EmbeddingModel.EmbeddingModel
   const budget = yield* Budget.Budget
-  const book = yield* PriceBook
-  const provider = Option.getOrUndefined(yield* Effect.serviceOption(Model.ProviderName))
-  const model = Option.getOrUndefined(yield* Effect.serviceOption(Model.ModelName))
-  const name: ModelName | undefined = options.model ?? (model === undefined ? undefined : { provider, model })
-
-  const priceOf: Effect.Effect<Price.Price | undefined, UnpricedModel> = Effect.suspend(() => {
-    if (options.unit === "TOKENS") return Effect.succeed(undefined)
-    return name === undefined
-      ? Effect.fail(
-        new UnpricedModel({ model: "unknown", reason: "nobody said which one it is; give the option model" })
-      )
-      : book.price(name, { batch: options.batch, output: false })
-  })
+  const { name, price: priceNow } = yield* Priced.make(options, false)
 
   const embedMany = Effect.fnUntraced(function*(inputs: ReadonlyArray<string>) {
-    const price = yield* priceOf
+    const price = yield* priceNow
     const maximum = inputs.reduce((sum, input) => sum + Estimate.textBound(input) + TOKENS_PER_INPUT, 0)
     const amountOf = (tokens: number) =>
       price === undefined

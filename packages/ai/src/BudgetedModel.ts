@@ -45,7 +45,6 @@ import * as Budget from "effect-cycles/runtime/Budget"
 import type { Report } from "effect-cycles/runtime/Settlement"
 import type * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
-import * as Model from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
@@ -54,7 +53,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
@@ -67,9 +65,8 @@ import * as Denials from "./Denial.ts"
 import type { Allowances, ModelRequest } from "./Estimate.ts"
 import * as Estimate from "./Estimate.ts"
 import * as GenAiSpan from "./GenAiSpan.ts"
-import type * as Price from "./Price.ts"
-import type { ModelName } from "./PriceBook.ts"
-import { PriceBook, UnpricedModel } from "./PriceBook.ts"
+import type { ModelName, PriceBook } from "./PriceBook.ts"
+import * as Priced from "./Priced.ts"
 import type { TokenUsage } from "./TokenUsage.ts"
 import * as TokenUsages from "./TokenUsage.ts"
 
@@ -314,24 +311,11 @@ const makePlanner = Effect.fnUntraced(function*(options: Options) {
       return yield* Effect.die(new RangeError(`${name} must be a whole number of at least zero; got ${count}`))
     }
   }
-  const unit = options.unit ?? "USD_MICROCENTS"
-  const book = yield* PriceBook
-  const provider = Option.getOrUndefined(yield* Effect.serviceOption(Model.ProviderName))
-  const model = Option.getOrUndefined(yield* Effect.serviceOption(Model.ModelName))
-  const name: ModelName | undefined = options.model ?? (model === undefined ? undefined : { provider, model })
-
-  const priceOf = (): Effect.Effect<Price.Price | undefined, UnpricedModel> => {
-    if (unit === "TOKENS") return Effect.succeed(undefined)
-    return name === undefined
-      ? Effect.fail(
-        new UnpricedModel({ model: "unknown", reason: "nobody said which one it is; give the option model" })
-      )
-      : book.price(name, { batch: options.batch })
-  }
+  const { name, price: priceNow } = yield* Priced.make(options, true)
 
   return Effect.fnUntraced(function*(call: Call): Effect.fn.Return<Plan, Failure> {
     const toolkit = Effect.isEffect(call.toolkit) ? yield* call.toolkit : call.toolkit
-    const price = yield* priceOf()
+    const price = yield* priceNow
     const prompt = Prompt.make(call.prompt)
     const asked: ModelRequest = {
       prompt,

@@ -98,7 +98,13 @@ const render = (value: unknown): string => {
   return typeof text === "string" ? text : ""
 }
 
-const bytesOf = (text: string): number => {
+/**
+ * The most tokens a piece of text can be: its length in bytes.
+ *
+ * @category estimates
+ * @since 0.1.0
+ */
+export const textBound = (text: string): number => {
   let bytes = 0
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)
@@ -141,7 +147,7 @@ const transformers = [undefined, LanguageModel.defaultCodecTransformer, toCodecO
 const longest = (rendering: (transformer: LanguageModel.CodecTransformer | undefined) => string): string =>
   transformers.reduce((found, transformer) => {
     const text = Option.getOrElse(Option.liftThrowable(rendering)(transformer), () => "")
-    return bytesOf(text) > bytesOf(found) ? text : found
+    return textBound(text) > textBound(found) ? text : found
   }, "")
 
 /** Rendering a schema takes longer than all else there is to an estimate, and neither schemas nor tools change. */
@@ -211,7 +217,7 @@ export const inputBound = (request: ModelRequest, allowances?: Allowances): Effe
       (tool) => new Unbounded({ what: "providerTool", detail: tool.name })
     )
     const text = [...texts, ...request.tools.map(textOfTool), textOfSchema(request.schema)]
-    return text.reduce((sum, part) => sum + bytesOf(part), 0) + ofFiles + ofTools +
+    return text.reduce((sum, part) => sum + textBound(part), 0) + ofFiles + ofTools +
       (allowances?.perRequest ?? 64) +
       (allowances?.perMessage ?? 16) * count +
       (request.tools.length === 0 && request.schema === undefined ? 0 : allowances?.withTools ?? 1_024)
@@ -246,17 +252,9 @@ export const inputExpected = (request: ModelRequest, allowances?: Allowances): E
   })
 
 /**
- * The most tokens a piece of text can be: its length in bytes.
- *
- * @category estimates
- * @since 0.1.0
- */
-export const textBound = (text: string): number => bytesOf(text)
-
-/**
  * The most tokens a call of a tool can be, as a model writes it.
  *
  * @internal
  */
 export const callBound = (call: { readonly name: string; readonly params: unknown }): number =>
-  bytesOf(call.name) + bytesOf(render(call.params))
+  textBound(call.name) + textBound(render(call.params))

@@ -166,7 +166,18 @@ const dearer = (a: Rate | undefined, b: Rate | undefined): Rate | undefined => {
   }
 }
 
-const ratesOf = (prices: Prices.ModelPrice): Rates =>
+/** The rates of prices that were asked for: the data does not change under them. */
+const readOnce = new WeakMap<Prices.ModelPrice, Rates>()
+
+const ratesOf = (prices: Prices.ModelPrice): Rates => {
+  const found = readOnce.get(prices)
+  if (found !== undefined) return found
+  const rates = readRates(prices)
+  readOnce.set(prices, rates)
+  return rates
+}
+
+const readRates = (prices: Prices.ModelPrice): Rates =>
   Object.fromEntries(items.flatMap(([item, keys, per]) => {
     const rate = keys
       .flatMap((key) => {
