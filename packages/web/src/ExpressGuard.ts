@@ -23,9 +23,10 @@
  *
  * @since 0.1.0
  */
+import type { NodeAnswer, NodeHeaders } from "./internal/nodeAnswer.ts"
+import { begin } from "./internal/nodeAnswer.ts"
 import * as Problem from "./Problem.ts"
 import type { Options as WebOptions, WebBudget } from "./WebBudget.ts"
-import * as WebBudgets from "./WebBudget.ts"
 
 /**
  * What is needed of Express's request.
@@ -37,7 +38,7 @@ export interface Request {
   readonly method: string
   readonly baseUrl: string
   readonly route?: { readonly path?: unknown } | undefined
-  readonly headers: { readonly [name: string]: string | ReadonlyArray<string> | undefined }
+  readonly headers: NodeHeaders
 }
 
 /**
@@ -46,12 +47,8 @@ export interface Request {
  * @category models
  * @since 0.1.0
  */
-export interface Response {
-  readonly statusCode: number
-  readonly writableFinished: boolean
-  readonly destroyed: boolean
+export interface Response extends NodeAnswer {
   readonly headersSent: boolean
-  readonly on: (event: "close", listener: () => void) => unknown
   readonly status: (status: number) => Response
   readonly set: (headers: Record<string, string>) => Response
   readonly json: (body: object) => unknown
@@ -86,9 +83,6 @@ const routeOf = (request: Request): string | undefined => {
   return typeof path === "string" ? `${request.baseUrl}${path}` : undefined
 }
 
-const first = (value: string | ReadonlyArray<string> | undefined): string | undefined =>
-  typeof value === "string" ? value : value?.[0]
-
 /**
  * The middleware: takes the budget before the handler runs, and settles it when the answer was sent or the client went away. A refusal is
  * answered as a `Problem`; what else is thrown goes to Express.
@@ -102,32 +96,14 @@ export const middleware = <Req extends Request = Request>(options: Options<Req>)
   response: Response,
   next: (error?: unknown) => void
 ): void => {
-  const gone = new AbortController()
-  let open: WebBudgets.Open | undefined
-  let isClosed = false
-  // The one event there is in any case: after the answer was sent, and when the client went away before.
-  const onClose = () => {
-    isClosed = true
-    if (!response.writableFinished) gone.abort(new Error("The client went away"))
-    if (open !== undefined) void WebBudgets.end(open, response.writableFinished ? response.statusCode : undefined)
-  }
-  // It does not come twice: what comes before the guard may have taken longer than the client.
-  if (response.destroyed) return onClose()
-  response.on("close", onClose)
-  WebBudgets.begin(options, request, {
-    method: request.method,
-    route: routeOf(request),
-    headers: (name) => first(request.headers[name.toLowerCase()]),
-    signal: gone.signal
-  }).then(
-    (begun) => {
-      open = begun
-      if (isClosed) return void WebBudgets.end(begun, undefined)
-      budgets.set(response, begun.budget)
+  const { headers, method } = request
+  begin(options, request, { method, headers, route: routeOf(request) }, response).then(
+    (budget) => {
+      if (budget === undefined) return
+      budgets.set(response, budget)
       next()
     },
     (error: unknown) => {
-      if (isClosed) return
       // Somebody else may have answered meanwhile, as a time limit does.
       if (response.headersSent || !Problem.isRefused(error)) return next(error)
       const problem = Problem.of(error, options.problem)

@@ -24,9 +24,10 @@
  *
  * @since 0.1.0
  */
+import type { NodeAnswer, NodeHeaders } from "./internal/nodeAnswer.ts"
+import { begin } from "./internal/nodeAnswer.ts"
 import * as Problem from "./Problem.ts"
 import type { Options as WebOptions, WebBudget } from "./WebBudget.ts"
-import * as WebBudgets from "./WebBudget.ts"
 
 /**
  * What is needed of Fastify's request.
@@ -36,7 +37,7 @@ import * as WebBudgets from "./WebBudget.ts"
  */
 export interface Request {
   readonly method: string
-  readonly headers: { readonly [name: string]: string | ReadonlyArray<string> | undefined }
+  readonly headers: NodeHeaders
   readonly routeOptions: { readonly url?: string | undefined }
 }
 
@@ -47,12 +48,7 @@ export interface Request {
  * @since 0.1.0
  */
 export interface Reply {
-  readonly raw: {
-    readonly statusCode: number
-    readonly writableFinished: boolean
-    readonly destroyed: boolean
-    readonly on: (event: "close", listener: () => void) => unknown
-  }
+  readonly raw: NodeAnswer
   readonly code: (status: number) => unknown
   readonly headers: (headers: Record<string, string>) => unknown
   readonly send: (body: object) => unknown
@@ -83,9 +79,6 @@ export const current = (request: object): WebBudget => {
   return budget
 }
 
-const first = (value: string | ReadonlyArray<string> | undefined): string | undefined =>
-  typeof value === "string" ? value : value?.[0]
-
 /**
  * The hook: takes the budget before the handler runs, and settles it when the answer was sent or the client went away. A refusal is
  * answered as a `Problem`; what else is thrown goes to Fastify.
@@ -95,45 +88,20 @@ const first = (value: string | ReadonlyArray<string> | undefined): string | unde
  */
 export const preHandler =
   <Req extends Request = Request>(options: Options<Req>) => async (request: Req, reply: Reply): Promise<unknown> => {
-    const { raw } = reply
-    const gone = new AbortController()
-    let open: WebBudgets.Open | undefined
-    let isClosed = false
-    const onClose = () => {
-      isClosed = true
-      if (!raw.writableFinished) gone.abort(new Error("The client went away"))
-      if (open !== undefined) void WebBudgets.end(open, raw.writableFinished ? raw.statusCode : undefined)
-    }
-    // It does not come twice: what comes before the hook may have taken longer than the client.
-    if (raw.destroyed) {
-      reply.hijack()
-      return reply
-    }
-    raw.on("close", onClose)
+    const { headers, method, routeOptions } = request
     try {
-      open = await WebBudgets.begin(options, request, {
-        method: request.method,
-        route: request.routeOptions.url,
-        headers: (name) => first(request.headers[name.toLowerCase()]),
-        signal: gone.signal
-      })
-    } catch (error) {
-      if (isClosed) {
+      const budget = await begin(options, request, { method, headers, route: routeOptions.url }, reply.raw)
+      if (budget === undefined) {
         reply.hijack()
         return reply
       }
+      budgets.set(request, budget)
+      return undefined
+    } catch (error) {
       if (!Problem.isRefused(error)) throw error
       const problem = Problem.of(error, options.problem)
       reply.code(problem.status)
       reply.headers({ ...problem.headers })
       return reply.send(problem.body)
     }
-    if (isClosed) {
-      // Nobody waits for an answer, and what a handler charged now would be lost.
-      await WebBudgets.end(open, undefined)
-      reply.hijack()
-      return reply
-    }
-    budgets.set(request, open.budget)
-    return undefined
   }

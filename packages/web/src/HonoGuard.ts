@@ -23,10 +23,8 @@
  *
  * @since 0.1.0
  */
-import * as FetchGuard from "./FetchGuard.ts"
-import * as Problem from "./Problem.ts"
+import { answer } from "./internal/webAnswer.ts"
 import type { Options as WebOptions, WebBudget } from "./WebBudget.ts"
-import * as WebBudgets from "./WebBudget.ts"
 
 /**
  * What is needed of Hono's context.
@@ -37,7 +35,6 @@ import * as WebBudgets from "./WebBudget.ts"
 export interface Context {
   readonly req: { readonly method: string; readonly routePath: string; readonly raw: Request }
   res: Response
-  readonly error: Error | undefined
 }
 
 /**
@@ -74,44 +71,19 @@ export const current = (context: object): WebBudget => {
 export const middleware =
   <C extends Context = Context>(options: Options<C>) =>
   async (context: C, next: () => Promise<void>): Promise<Response | undefined> => {
-    const { raw } = context.req
-    let open: WebBudgets.Open
-    try {
-      open = await WebBudgets.begin(options, context, {
-        method: context.req.method,
-        route: context.req.routePath,
-        headers: (name) => raw.headers.get(name) ?? undefined,
-        signal: raw.signal
-      })
-    } catch (error) {
-      if (!Problem.isRefused(error)) throw error
-      return FetchGuard.toResponse(Problem.of(error, options.problem))
-    }
-    budgets.set(context, open.budget)
-    const onAbort = (): void => void WebBudgets.end(open, undefined)
-    raw.signal.addEventListener("abort", onAbort, { once: true })
-    if (raw.signal.aborted) onAbort()
-    const settle = (status: number | undefined) => {
-      raw.signal.removeEventListener("abort", onAbort)
-      return WebBudgets.end(open, status)
-    }
-    try {
+    const { raw, routePath } = context.req
+    let handled: Response | undefined
+    const response = await answer(options, context, { request: raw, route: routePath }, async (budget) => {
+      budgets.set(context, budget)
       await next()
       // Hono has turned an error that a handler threw into an answer by now.
-      const response = context.res
-      const watched = FetchGuard.observed(
-        context.req.method,
-        response,
-        (wasSent) => settle(wasSent ? response.status : undefined)
-      )
-      if (watched !== response) {
-        // Hono merges the headers of the answer it replaces into the new one, unless there is none.
-        ;(context as { res: Response | undefined }).res = undefined
-        context.res = watched
-      }
-    } catch (error) {
-      await settle(500)
-      throw error
+      return handled = context.res
+    })
+    if (handled === undefined) return response
+    if (response !== handled) {
+      // Hono merges the headers of the answer it replaces into the new one, unless there is none.
+      ;(context as { res: Response | undefined }).res = undefined
+      context.res = response
     }
     return undefined
   }
