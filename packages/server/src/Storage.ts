@@ -101,7 +101,11 @@ const unusable = (reason: Reason, cause: Error, words = cause.message): StartupE
 export const layerStore = (options: Store): Layer.Layer<LedgerStore.LedgerStore, StartupError> => {
   switch (options.store) {
     case "memory":
-      return LedgerStoreMemory.layer
+      // A turn of a server brings the requests of many connections: one after another through the same code is far cheaper.
+      return Layer.effect(
+        LedgerStore.LedgerStore,
+        Effect.map(LedgerStoreMemory.make, (store) => ({ ...store, gathers: true }))
+      )
     case "sqlite": {
       const { dataDir, lockTimeoutMs, synchronous } = options
       return Layer.effect(

@@ -1,9 +1,9 @@
 /**
  * Group commit: commands queue per lane, and one fiber per lane takes what is waiting and runs it in one transaction.
  *
- * A command that finds its lane idle goes straight through; where commands are gathered, those that come in the same turn share the
- * next batch. A batch may hold several tenants, taken in turn, so that one busy tenant cannot starve another. A queue is bounded; a command whose caller was interrupted leaves it if its batch has not
- * begun.
+ * A command that finds its lane idle goes straight through; where commands are gathered, those that come from other fibers in the same
+ * turn share the next batch. A batch may hold several tenants, taken in turn, so that one busy tenant cannot starve another. A queue is
+ * bounded; a command whose caller was interrupted leaves it if its batch has not begun.
  *
  * @internal
  */
@@ -49,6 +49,10 @@ interface Waiting<C, A> {
 interface Lane<C, A> {
   /** Whether a batch is running, or the fiber has been told to run one. */
   busy: boolean
+  /** Whether what runs is a command that went straight through. */
+  straight: boolean
+  /** While commands are gathered and none is running: the fiber whose command went straight through in this turn. */
+  first: number | undefined
   waiting: number
   readonly byTenant: Map<string, Set<Waiting<C, A>>>
   readonly wake: Latch.Latch
@@ -60,13 +64,18 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   readonly lanes: number
   readonly capacity: number
   readonly batchLimit: number
-  /** Whether commands that come in the turn of one that went straight through wait for each other, to share the next batch. */
+  /**
+   * Whether commands that come in the turn of one that went straight through wait for each other, to share the next batch. Those of
+   * the same fiber do not: it has nobody to wait for.
+   */
   readonly gathers: boolean
   /** Answers every command of a batch, in order. Does not fail: trouble is an answer. */
   readonly run: (commands: ReadonlyArray<C>) => Effect.Effect<ReadonlyArray<A>>
 }): Effect.fn.Return<Lanes<C, A>, never, Scope.Scope> {
   const lanes = Array.from({ length: options.lanes }, (): Lane<C, A> => ({
     busy: false,
+    straight: false,
+    first: undefined,
     waiting: 0,
     byTenant: new Map(),
     wake: Latch.makeUnsafe(false),
@@ -102,16 +111,19 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
 
   const occupy = (lane: Lane<C, A>): void => {
     lane.busy = true
+    lane.first = undefined
     lane.idle.closeUnsafe()
   }
   const vacate = (lane: Lane<C, A>): void => {
     lane.busy = false
+    lane.first = undefined
     lane.idle.openUnsafe()
   }
 
   const drain = (lane: Lane<C, A>): Effect.Effect<void> =>
     Effect.gen(function*() {
       while (lane.waiting > 0) {
+        lane.first = undefined
         const batch = take(lane)
         began(batch.length)
         const exit = yield* Effect.exit(options.run(batch.map(({ command }) => command)))
@@ -129,11 +141,14 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   // Finalizers run in reverse: the doors close first, then each fiber ends once its batches are answered.
   for (const lane of lanes) {
     yield* lane.wake.await.pipe(
+      // Whoever opened it goes on first, and the others of its turn come to wait.
+      Effect.andThen(Effect.yieldNow),
       Effect.andThen(Effect.uninterruptible(Effect.suspend(() => {
         lane.wake.closeUnsafe()
-        return drain(lane)
+        // One that was let through meanwhile opens it again when it is done.
+        return lane.straight ? Effect.void : drain(lane)
       }))),
-      Effect.forever,
+      Effect.forever({ disableYield: true }),
       Effect.forkScoped
     )
   }
@@ -145,16 +160,19 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     })
   )
 
-  const straightThrough = (lane: Lane<C, A>, command: C): Effect.Effect<A> => {
+  const straightThrough = (lane: Lane<C, A>, fiber: number, command: C): Effect.Effect<A> => {
     occupy(lane)
+    lane.straight = true
     began(1)
     return Effect.onExit(
       Effect.map(options.run([command]), (answers) => answers[0]!),
       () =>
         Effect.sync(() => {
+          lane.straight = false
+          if (!options.gathers && lane.waiting === 0) return vacate(lane)
           // Where commands are gathered the lane stays occupied until its fiber has its turn.
-          if (options.gathers || lane.waiting > 0) lane.wake.openUnsafe()
-          else vacate(lane)
+          if (options.gathers) lane.first = fiber
+          lane.wake.openUnsafe()
         })
     )
   }
@@ -182,12 +200,14 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   return {
     load: () => ({ waiting: lanes.reduce((sum, { waiting }) => sum + waiting, 0), batches, commands }),
     submit: (at, tenant, command) =>
-      Effect.uninterruptibleMask((restore): Effect.Effect<A, Refused> => {
-        const lane = lanes[at]!
-        if (closed) return Effect.fail({ _tag: "Closed", waiting: lane.waiting })
-        if (!lane.busy && lane.waiting === 0) return straightThrough(lane, command)
-        if (lane.waiting >= options.capacity) return Effect.fail({ _tag: "Full", waiting: lane.waiting })
-        return restore(queue(lane, tenant, command))
-      })
+      Effect.uninterruptibleMask((restore) =>
+        Effect.withFiber(({ id }): Effect.Effect<A, Refused> => {
+          const lane = lanes[at]!
+          if (closed) return Effect.fail({ _tag: "Closed", waiting: lane.waiting })
+          if (!lane.busy || lane.first === id) return straightThrough(lane, id, command)
+          if (lane.waiting >= options.capacity) return Effect.fail({ _tag: "Full", waiting: lane.waiting })
+          return restore(queue(lane, tenant, command))
+        })
+      )
   }
 })

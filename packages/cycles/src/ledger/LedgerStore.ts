@@ -115,8 +115,8 @@ export interface Operations {
   /** How many transactions the store runs side by side. A ledger keeps one queue for each. */
   readonly lanes: number
   /**
-   * Whether commands that come at once should wait for each other rather than run one by one: for a store that works synchronously
-   * and pays for every transaction, such as one in a file of this process.
+   * Whether commands that several callers send in the same turn should wait for each other rather than run one by one: for a store
+   * that works synchronously and pays for every transaction, such as one in a file of this process, or that has many callers at once.
    */
   readonly gathers: boolean
   /** Which lane a tenant's transactions run in: 0 to `lanes − 1`, always the same one. */

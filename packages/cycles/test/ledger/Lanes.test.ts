@@ -17,6 +17,7 @@ const slow = Effect.fnUntraced(function*(options: {
   readonly lanes?: number
   readonly capacity?: number
   readonly batchLimit?: number
+  readonly gathers?: boolean
 }) {
   const scope = yield* Scope.make()
   const batches: Array<ReadonlyArray<string>> = []
@@ -26,7 +27,7 @@ const slow = Effect.fnUntraced(function*(options: {
     lanes: options.lanes ?? 1,
     capacity: options.capacity ?? 100,
     batchLimit: options.batchLimit ?? 100,
-    gathers: false,
+    gathers: options.gathers ?? false,
     run: (commands) =>
       Effect.suspend(() => {
         const lane = commands[0]?.[0] === "~" ? "1" : "0"
@@ -93,7 +94,7 @@ describe("Lanes", () => {
     }))
 
   NoLeaks.effect(
-    "that are gathered let one through, and the rest of its turn shares a batch, also where a batch takes no time",
+    "that are gathered let one caller through, and the others of its turn share a batch, also where a batch takes no time",
     () =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
@@ -116,12 +117,30 @@ describe("Lanes", () => {
           { concurrency: "unbounded" }
         )
         assert.deepStrictEqual(answers, callers.map((i) => 100 + i))
-        assert.deepStrictEqual(sizes.slice(0, 2), [1, 20])
-        assert.strictEqual(sizes.length, 3)
+        // The first has nobody to wait for with its second either.
+        assert.deepStrictEqual(sizes, [1, 1, 19, 19])
         yield* turns
         yield* lanes.submit(0, "a", 0)
-        assert.deepStrictEqual(sizes.slice(3), [1])
+        assert.deepStrictEqual(sizes.slice(4), [1])
         yield* Scope.close(scope, Exit.void)
+      })
+  )
+
+  NoLeaks.effect(
+    "that are gathered run one batch at a time, also where the caller that was let through comes again",
+    () =>
+      Effect.gen(function*() {
+        const { batches, close, lanes, most } = yield* slow({ gathers: true })
+        const twice = yield* Effect.forkDetach(
+          Effect.andThen(lanes.submit(0, "a", "a1"), lanes.submit(0, "a", "a2"))
+        )
+        yield* turns
+        const other = yield* Effect.forkDetach(lanes.submit(0, "b", "b1"))
+        yield* TestClock.adjust(300)
+        assert.deepStrictEqual([yield* Fiber.join(twice), yield* Fiber.join(other)], ["a2!", "b1!"])
+        assert.strictEqual(most.get("0"), 1)
+        assert.deepStrictEqual(batches.flat().toSorted(), ["a1", "a2", "b1"])
+        yield* close
       })
   )
 
