@@ -36,7 +36,7 @@ export const project = (root: string) => ({
     name: String(JSON.parse(readFileSync(`${root}/package.json`, "utf8")).name),
     root,
     include: ["test/**/*.test.ts"],
-    setupFiles: [`${repository}scripts/vitest-setup.ts`],
+    setupFiles: [`${repository}scripts/vitest-setup.ts`, `${root}/test/setup.ts`].filter((file) => existsSync(file)),
     expect: { requireAssertions: true },
     testTimeout: 60_000
   }

@@ -46,6 +46,7 @@
  * @since 0.1.0
  */
 import { BalancesPage } from "effect-cycles/protocol/Balance"
+import type { Operations } from "effect-cycles/protocol/BudgetAuthority"
 import type { CyclesError, Trouble } from "effect-cycles/protocol/CyclesError"
 import { NotFound, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import { DecideReply, DecideRequest } from "effect-cycles/protocol/Decide"
@@ -231,24 +232,28 @@ const ofOwner = (id: ReservationId) => (response: HttpServerResponse.HttpServerR
 
 const runtime = (options: Options) => {
   const maxBytes = options.maxRequestBytes ?? MAX_REQUEST_BYTES
-  const authority = Effect.map(Api.Caller, ({ authority }) => authority)
+  /** Reads what is asked for, and asks the caller's authority. */
+  const asked = <Incoming, Request, A, E>(
+    body: (incoming: Incoming, maxBytes: number) => Effect.Effect<Request, Malformed>,
+    incoming: Incoming,
+    ask: (authority: Operations, request: Request) => Effect.Effect<A, E>
+  ) =>
+    Effect.flatMap(
+      body(incoming, maxBytes),
+      (request) => Effect.flatMap(Api.Caller, ({ authority }) => ask(authority, request))
+    )
   return HttpApiBuilder.group(Api.RuntimeApi, "runtime", (handlers) =>
     handlers
       .handleRaw("decide", (incoming) =>
-        answers.decide(Effect.gen(function*() {
-          const request = yield* bodies.decide(incoming, maxBytes)
-          return yield* (yield* authority).decide(request)
-        })))
+        answers.decide(asked(bodies.decide, incoming, (authority, request) => authority.decide(request))))
       .handleRaw("createReservation", (incoming) =>
-        answers.reserve(Effect.gen(function*() {
-          const request = yield* bodies.reserve(incoming, maxBytes)
-          return yield* (yield* authority).reserve(request)
-        })))
+        answers.reserve(asked(bodies.reserve, incoming, (authority, request) =>
+          authority.reserve(request))))
       .handleRaw("commitReservation", (incoming) =>
-        answers.commit(Effect.gen(function*() {
-          const request = yield* bodies.commit(incoming, maxBytes)
-          return yield* (yield* authority).commit(incoming.params.reservation_id, request)
-        })))
+        answers.commit(
+          asked(bodies.commit, incoming, (authority, request) =>
+            authority.commit(incoming.params.reservation_id, request))
+        ))
       .handleRaw("releaseReservation", (incoming) => {
         const id = incoming.params.reservation_id
         const answer = answers.release(Effect.gen(function*() {
@@ -261,17 +266,16 @@ const runtime = (options: Options) => {
         return Effect.flatMap(answer, ofOwner(id))
       })
       .handleRaw("extendReservation", (incoming) =>
-        answers.extend(Effect.gen(function*() {
-          const request = yield* bodies.extend(incoming, maxBytes)
-          return yield* (yield* authority).extend(incoming.params.reservation_id, request)
-        })))
+        answers.extend(
+          asked(bodies.extend, incoming, (authority, request) =>
+            authority.extend(incoming.params.reservation_id, request))
+        ))
       .handleRaw("createEvent", (incoming) =>
-        answers.event(Effect.gen(function*() {
-          const request = yield* bodies.event(incoming, maxBytes)
-          return yield* (yield* authority).event(request)
-        })))
+        answers.event(asked(bodies.event, incoming, (authority, request) =>
+          authority.event(request))))
       .handleRaw("getBalances", ({ query }) =>
-        answers.balances(Effect.flatMap(authority, (authority) => authority.balances(query))))
+        answers.balances(Effect.flatMap(Api.Caller, ({ authority }) =>
+          authority.balances(query))))
       .handleRaw("getReservation", ({ params: { reservation_id: id } }) =>
         Effect.flatMap(
           answers.reservation(Effect.flatMap(Api.EitherCaller, (asker) =>

@@ -4,6 +4,8 @@
  *
  * @internal
  */
+// The first of all: what parses by a schema before it is not compiled. Bodies are checked in a fraction of the time.
+import "effect/schema/SchemaJITCompiler/enable"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import type * as CliError from "effect/cli/CliError"

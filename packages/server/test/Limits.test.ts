@@ -1,11 +1,13 @@
-import { AuthThrottle, RateLimit, Server } from "@effect-cycles/server"
+import { AuthThrottle, RateLimit, Server, Storage } from "@effect-cycles/server"
 import { assert, describe, it } from "@effect/vitest"
 import { Governance } from "effect-cycles/ledger/Governance"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as IpNetwork from "effect/net/IpNetwork"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { TestClock } from "effect/testing"
 import { connect } from "node:net"
 import { commit, reserve, send } from "./support/requests.ts"
 import * as Servers from "./support/servers.ts"
@@ -157,6 +159,75 @@ describe("A key's rate", () => {
       }),
       { requestsPerSecond: 3 }
     ))
+})
+
+describe("A key that was right a moment ago", () => {
+  /** A server, and how often its governance was asked whose a key is. */
+  const counted = Effect.sync(() => {
+    const seen = { asked: 0 }
+    const governance = Layer.effect(
+      Governance,
+      Effect.map(Governance, (governance) => ({
+        ...governance,
+        authenticate: (key: Redacted.Redacted<string>) => {
+          seen.asked++
+          return governance.authenticate(key)
+        }
+      }))
+    )
+    const layer = Server.layer({ adminKey: Redacted.make(Servers.adminKey), port: 0 }).pipe(
+      Layer.provideMerge(governance),
+      Layer.provideMerge(Storage.layer({ store: { store: "memory" }, peppers: [Redacted.make(Servers.pepper)] })),
+      Layer.provideMerge(quiet)
+    )
+    return { seen, layer: Layer.fresh(layer) }
+  })
+
+  it.effect("is not looked up again for a second, whatever it asks for on the runtime plane", () =>
+    Effect.gen(function*() {
+      const { layer, seen } = yield* counted
+      yield* Effect.gen(function*() {
+        const key = yield* Servers.furnish()
+        for (let i = 0; i < 3; i++) {
+          assert.strictEqual((yield* send("POST", "/v1/reservations", { key, body: reserve(10) })).status, 200)
+          assert.strictEqual((yield* send("GET", "/v1/balances?tenant=acme", { key })).status, 200)
+        }
+        assert.strictEqual(seen.asked, 1)
+        yield* TestClock.adjust(999)
+        yield* send("GET", "/v1/balances?tenant=acme", { key })
+        assert.strictEqual(seen.asked, 1)
+        yield* TestClock.adjust(1)
+        yield* send("GET", "/v1/balances?tenant=acme", { key })
+        assert.strictEqual(seen.asked, 2)
+        for (let i = 0; i < 2; i++) {
+          assert.strictEqual((yield* send("GET", "/v1/balances?tenant=acme", { key: `${key}0` })).status, 401)
+        }
+        assert.strictEqual(seen.asked, 4)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("may do from the next request on what it was given, and not what it was denied", () =>
+    withServer(Effect.gen(function*() {
+      const governance = yield* Governance
+      const operator = governance.asOperator({ actor: "test" })
+      const key = yield* Servers.furnish("acme", { permissions: ["balances:read"] })
+      const { keyId } = yield* governance.authenticate(Redacted.make(key))
+      const asked = Effect.map(
+        send("POST", "/v1/reservations", { key, body: reserve(10) }),
+        ({ body, status }) => [status, body["error"]]
+      )
+      assert.strictEqual((yield* send("GET", "/v1/balances?tenant=acme", { key })).status, 200)
+      assert.deepStrictEqual(yield* asked, [403, "FORBIDDEN"])
+      yield* operator.updateApiKey("acme", keyId, { permissions: ["reservations:create"] })
+      assert.deepStrictEqual(yield* asked, [200, undefined])
+      assert.strictEqual((yield* send("GET", "/v1/balances?tenant=acme", { key })).status, 403)
+      yield* operator.updateApiKey("acme", keyId, { scopeFilter: ["agent:other"] })
+      assert.deepStrictEqual(yield* asked, [403, "FORBIDDEN"])
+      yield* operator.updateApiKey("acme", keyId, { scopeFilter: [] })
+      assert.deepStrictEqual(yield* asked, [200, undefined])
+      yield* operator.revokeApiKey("acme", keyId)
+      assert.deepStrictEqual(yield* asked, [401, "UNAUTHORIZED"])
+    })))
 })
 
 describe("An address that fails to authenticate", () => {

@@ -45,8 +45,28 @@ export type Words = (error: CyclesError, correlation: Errors.Correlation) => Err
 // answers
 // ---------------------------------------------------------------------------------------------------------------------
 
-const json = (status: number, body: unknown): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(WireJson.stringify(body), { status, contentType: "application/json" })
+/**
+ * What every answer says of itself. It is for whoever sent the key: caches keep apart by `Authorization` by themselves, and by no header
+ * of ours; so they are told, but where a route says otherwise.
+ */
+const marksOf = ({ requestId, traceId }: RequestContext) => ({
+  "cache-control": "no-store",
+  "x-request-id": requestId,
+  "x-cycles-trace-id": traceId
+})
+
+/** With all of its headers at once: each that is added to an answer copies it. */
+const json = (
+  status: number,
+  body: unknown,
+  marked: RequestContext,
+  headers?: { readonly [name: string]: string }
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(WireJson.stringify(body), {
+    status,
+    contentType: "application/json",
+    headers: headers === undefined ? marksOf(marked) : { ...marksOf(marked), ...headers }
+  })
 
 /** A request that is none: which field of it, as the wire calls it, and why. */
 export class Malformed extends Data.TaggedError("Malformed")<{ readonly field: string; readonly reason: string }> {}
@@ -63,10 +83,12 @@ export const refuse = (
       const { field, reason } = error
       const { body, status } = Errors.toResponse(new InvalidRequest({ field, reason }), correlation)
       // What it calls the field is what was sent, and not a name of the core.
-      return Effect.succeed(json(status, { ...body, message: Errors.withField(field, reason), details: { field } }))
+      return Effect.succeed(
+        json(status, { ...body, message: Errors.withField(field, reason), details: { field } }, correlation)
+      )
     }
     const answer = words(error, correlation)
-    return Effect.succeed(HttpServerResponse.setHeaders(json(answer.status, answer.body), answer.headers))
+    return Effect.succeed(json(answer.status, answer.body, correlation, answer.headers))
   })
 
 /** Answers with what an effect yields, in the form of a reply. */
@@ -77,12 +99,13 @@ export const answer = <A, I>(reply: Schema.Codec<A, I>, status = 200, words: Wor
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
     Effect.matchEffect(effect, {
       onFailure: (error) => refuse(error, words),
-      onSuccess: (value) => {
-        const encoded = encode(value)
-        return Result.isSuccess(encoded)
-          ? Effect.succeed(json(status, encoded.success))
-          : Effect.die(encoded.failure)
-      }
+      onSuccess: (value) =>
+        Effect.withFiber((fiber) => {
+          const encoded = encode(value)
+          return Result.isSuccess(encoded)
+            ? Effect.succeed(json(status, encoded.success, fiber.getRef(RequestContext)))
+            : Effect.die(encoded.failure)
+        })
     })
 }
 
@@ -124,15 +147,19 @@ export const bodyOf = <A, I>(
   return (request: HttpServerRequest.HttpServerRequest, maxBytes: number): Effect.Effect<A, Malformed> => {
     const bad = (reason: string) => Effect.fail(new Malformed({ field: "body", reason }))
     const tooLong = `it is longer than ${maxBytes} bytes`
-    const contentType = request.headers["content-type"]
+    const { "content-length": length, "content-type": contentType } = request.headers
     if (contentType !== undefined && !isJson.test(contentType)) return bad("its content type is not application/json")
-    if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
+    if (Number(length ?? 0) > maxBytes) return bad(tooLong)
     return Effect.flatMap(
       Effect.catch(
-        Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
+        // Where its length was said, the body ends there.
+        length !== undefined
+          ? request.arrayBuffer
+          : Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
         () => bad(`it cannot be read, or ${tooLong}`)
       ),
       (bytes) => {
+        if (bytes.byteLength > maxBytes) return bad(tooLong)
         const text = textOf(bytes)
         if (text === undefined) return bad("it is not UTF-8")
         const parsed = isOptional && text.trim() === ""
@@ -218,15 +245,6 @@ const recover = <E>(cause: Cause.Cause<E>): Effect.Effect<HttpServerResponse.Htt
     )
 }
 
-/**
- * What is answered is for whoever sent the key. Caches keep apart by `Authorization` by themselves, and by no header of ours; so they
- * are told, but where a route says otherwise.
- */
-const forNobodyElse = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  response.headers["cache-control"] === undefined
-    ? HttpServerResponse.setHeader(response, "cache-control", "no-store")
-    : response
-
 /** Once per router, however many planes are on it: a layer is built once. */
 export const correlation = HttpRouter.middleware(
   (handler) =>
@@ -234,13 +252,18 @@ export const correlation = HttpRouter.middleware(
       const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
       const requestId = crypto.randomUUID()
       const traceId = traceIdOf(request.headers)
-      return Effect.catchCause(handler, recover).pipe(
-        Effect.map((response) =>
-          HttpServerResponse.setHeaders(forNobodyElse(response), {
-            "x-request-id": requestId,
-            "x-cycles-trace-id": traceId
+      const marked = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+        // What was answered here is so already.
+        response.headers["x-request-id"] === requestId
+          ? response
+          : HttpServerResponse.setHeaders(response, {
+            ...marksOf({ requestId, traceId }),
+            ...(response.headers["cache-control"] === undefined
+              ? undefined
+              : { "cache-control": response.headers["cache-control"] })
           })
-        ),
+      return Effect.catchCause(handler, recover).pipe(
+        Effect.map(marked),
         Effect.provideService(RequestContext, { requestId, traceId })
       )
     }),

@@ -2,7 +2,8 @@
  * Who sends a request: the checks around a key, on both planes.
  *
  * In this order: an address that failed too often is turned away without its key being looked at, the key is looked at, and what its
- * owner may ask for is counted.
+ * owner may ask for is counted. On the runtime plane a key that was right is not looked at again for a moment, since every operation
+ * there reads it in its own transaction: one that was revoked meanwhile is refused by that.
  *
  * @internal
  */
@@ -13,7 +14,9 @@ import type { Trouble } from "effect-cycles/protocol/CyclesError"
 import { RateLimited, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
+import { hash } from "node:crypto"
 import * as AuthThrottle from "../AuthThrottle.ts"
 import type * as Metrics from "../Metrics.ts"
 import * as RateLimit from "../RateLimit.ts"
@@ -32,13 +35,26 @@ export interface Options {
 
 export type KeyPrincipal = Effect.Success<ReturnType<Governance.Operations["authenticate"]>>
 
+/** Whose key it is; not what it may do. */
+type KeyOwner = Pick<KeyPrincipal, "tenant" | "actor" | "keyId">
+
 export interface Authentication {
-  /** For the runtime plane: whose key it is, and the authority that acts in their name. */
+  /** For the runtime plane: whose key it is, and the authority that acts in their name. What the key may do is the ledger's to say. */
   readonly runtime: (key: Redacted.Redacted<string>) => Effect.Effect<Principal, Trouble>
   /** Whose API key it is. */
   readonly principal: (key: Redacted.Redacted<string>) => Effect.Effect<KeyPrincipal, Trouble>
   /** Whether it is the operator's key. */
   readonly operator: (key: Redacted.Redacted<string>) => Effect.Effect<Governance.Operator, Trouble>
+}
+
+/** For how long a key that was right is not looked at again, and how many of them are remembered at most. */
+const REMEMBER_MS = 1_000
+const MAX_REMEMBERED = 10_000
+
+interface Remembered {
+  readonly owner: KeyOwner
+  readonly principal: Principal
+  readonly sinceMs: number
 }
 
 export const make = (options: Options): Authentication => {
@@ -87,34 +103,58 @@ export const make = (options: Options): Authentication => {
       )
     })
 
-  /** Counts the request of a key. */
-  const limited = (principal: KeyPrincipal): Effect.Effect<KeyPrincipal, RateLimited> =>
-    Effect.withFiber((fiber) => {
-      const exchange = fiber.getRef(Exchange.Current)
-      exchange.tenant = principal.tenant
-      exchange.keyId = principal.keyId
-      if (rates === undefined || !isLimited(exchange.operation)) return Effect.succeed(principal)
-      const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-      const { isAllowed, remaining, resetAtMs, retryAfterMs } = rates.take(principal.keyId, nowMs)
-      exchange.remaining = remaining
-      exchange.resetAtMs = resetAtMs
-      if (isAllowed) return Effect.succeed(principal)
-      metrics.refused("rate_limited")
-      return Effect.fail(
-        new RateLimited({ retryAfterMs, reason: `The key may send ${requestsPerSecond} requests per second` })
-      )
-    })
+  /** Counts the request of a key; gives why it is to wait, if it is. */
+  const limited = (fiber: Fiber.Fiber<unknown, unknown>, { keyId, tenant }: KeyOwner): RateLimited | undefined => {
+    const exchange = fiber.getRef(Exchange.Current)
+    exchange.tenant = tenant
+    exchange.keyId = keyId
+    if (rates === undefined || !isLimited(exchange.operation)) return undefined
+    const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+    const { isAllowed, remaining, resetAtMs, retryAfterMs } = rates.take(keyId, nowMs)
+    exchange.remaining = remaining
+    exchange.resetAtMs = resetAtMs
+    if (isAllowed) return undefined
+    metrics.refused("rate_limited")
+    return new RateLimited({ retryAfterMs, reason: `The key may send ${requestsPerSecond} requests per second` })
+  }
 
   const principal: Authentication["principal"] = (key) =>
-    Effect.flatMap(throttled(key, governance.authenticate(key)), limited)
+    Effect.flatMap(
+      throttled(key, governance.authenticate(key)),
+      (found) =>
+        Effect.withFiber((fiber): Effect.Effect<KeyPrincipal, RateLimited> => {
+          const wait = limited(fiber, found)
+          return wait === undefined ? Effect.succeed(found) : Effect.fail(wait)
+        })
+    )
+
+  /** By the digest of their keys. */
+  const remembered = new Map<string, Remembered>()
+
+  const remember = (digest: string, { actor, keyId, tenant }: KeyOwner, sinceMs: number): Principal => {
+    const owner = { tenant, actor, keyId }
+    const principal = { tenant, authority: metrics.observed(ledger.as(owner)) }
+    if (remembered.size >= MAX_REMEMBERED) remembered.clear()
+    remembered.set(digest, { owner, principal, sinceMs })
+    return principal
+  }
+
+  const runtime: Authentication["runtime"] = (key) =>
+    Effect.withFiber((fiber): Effect.Effect<Principal, Trouble> => {
+      const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      const digest = hash("sha256", Redacted.value(key))
+      const found = remembered.get(digest)
+      if (found === undefined || nowMs < found.sinceMs || nowMs >= found.sinceMs + REMEMBER_MS) {
+        remembered.delete(digest)
+        return Effect.map(principal(key), (owner) => remember(digest, owner, nowMs))
+      }
+      const wait = limited(fiber, found.owner)
+      return wait === undefined ? Effect.succeed(found.principal) : Effect.fail(wait)
+    })
 
   return {
     principal,
-    runtime: (key) =>
-      Effect.map(principal(key), (found) => ({
-        tenant: found.tenant,
-        authority: metrics.observed(ledger.as(found))
-      })),
+    runtime,
     operator: (key) =>
       throttled(
         key,

@@ -1,0 +1,2 @@
+// As the program has it.
+import "effect/schema/SchemaJITCompiler/enable"
