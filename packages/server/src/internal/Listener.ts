@@ -5,6 +5,7 @@
  */
 import * as WireJson from "@effect-cycles/http/WireJson"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -117,7 +118,8 @@ export const listen = Effect.fnUntraced(function*<E>(
     NodeHttpServer.make(() => node, { host, port, disablePreemptiveShutdown: true }),
     (error) => cannotListen(options, error.cause)
   )
-  yield* Effect.provideService(HttpServer.serveEffect(app), HttpServer.HttpServer, server)
+  // A context, and not a service: what is merged is flat, and what is added for a request is kept beside it instead of copying it.
+  yield* Effect.provideContext(HttpServer.serveEffect(app), Context.make(HttpServer.HttpServer, server))
   // The last to be added is the first to run: by when the requests have ended, nothing is left to be interrupted.
   yield* Effect.addFinalizer(() =>
     Effect.map(close(node, options.shutdownTimeoutMs), (hasEnded) => {
