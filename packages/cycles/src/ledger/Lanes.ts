@@ -54,7 +54,8 @@ interface Lane<C, A> {
   /** While commands are gathered and none is running: the fiber whose command went straight through in this turn. */
   first: number | undefined
   waiting: number
-  readonly byTenant: Map<string, Set<Waiting<C, A>>>
+  /** By the tenant whose turn it is; nobody has a queue without waiting. */
+  byTenant: Map<string, Array<Waiting<C, A>>>
   readonly wake: Latch.Latch
   /** Open while nothing runs and nothing waits. */
   readonly idle: Latch.Latch
@@ -89,23 +90,19 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     commands += size
   }
 
-  /** Takes one command of each waiting tenant in turn until the batch is full. */
+  /** Takes one command of each waiting tenant in turn until the batch is full; the next one begins with whoever's turn it is then. */
   const take = (lane: Lane<C, A>): ReadonlyArray<Waiting<C, A>> => {
     const batch: Array<Waiting<C, A>> = []
-    while (lane.waiting > 0 && batch.length < options.batchLimit) {
-      for (const [tenant, queue] of lane.byTenant) {
-        if (batch.length === options.batchLimit) break
-        for (const first of queue) {
-          queue.delete(first)
-          lane.waiting--
-          batch.push(first)
-          break
-        }
-        // A tenant that was served goes to the end, so that the next batch begins with another.
-        lane.byTenant.delete(tenant)
-        if (queue.size > 0) lane.byTenant.set(tenant, queue)
-      }
+    const turns = Array.from(lane.byTenant)
+    let next = 0
+    while (next < turns.length && batch.length < options.batchLimit) {
+      const turn = turns[next++]!
+      const [, queue] = turn
+      batch.push(queue.shift()!)
+      if (queue.length > 0) turns.push(turn)
     }
+    lane.waiting -= batch.length
+    lane.byTenant = new Map(turns.slice(next))
     return batch
   }
 
@@ -180,20 +177,21 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   const queue = (lane: Lane<C, A>, tenant: string, command: C): Effect.Effect<A> =>
     Effect.callback((resume) => {
       const entry: Waiting<C, A> = { command, resume }
-      let waiting = lane.byTenant.get(tenant)
-      if (waiting === undefined) lane.byTenant.set(tenant, waiting = new Set())
-      waiting.add(entry)
+      const queue = lane.byTenant.get(tenant)
+      if (queue === undefined) lane.byTenant.set(tenant, [entry])
+      else queue.push(entry)
       lane.waiting++
       if (!lane.busy) {
         occupy(lane)
         lane.wake.openUnsafe()
       }
-      const own = waiting
       return Effect.sync(() => {
-        if (own.delete(entry)) {
-          lane.waiting--
-          if (own.size === 0 && lane.byTenant.get(tenant) === own) lane.byTenant.delete(tenant)
-        }
+        const queue = lane.byTenant.get(tenant) ?? []
+        const at = queue.indexOf(entry)
+        if (at === -1) return
+        queue.splice(at, 1)
+        lane.waiting--
+        if (queue.length === 0) lane.byTenant.delete(tenant)
       })
     })
 
