@@ -117,18 +117,25 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
     lane.idle.openUnsafe()
   }
 
-  const drain = (lane: Lane<C, A>): Effect.Effect<void> =>
-    Effect.gen(function*() {
-      while (lane.waiting > 0) {
-        lane.first = undefined
-        const batch = take(lane)
-        began(batch.length)
-        const exit = yield* Effect.exit(options.run(batch.map(({ command }) => command)))
+  /** Runs what waits, as much as fits into one batch, and answers it. Nothing is kept of it until the next one. */
+  const runNext = (lane: Lane<C, A>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      lane.first = undefined
+      const batch = take(lane)
+      began(batch.length)
+      return Effect.map(Effect.exit(options.run(batch.map(({ command }) => command))), (exit) => {
         if (Exit.isSuccess(exit)) {
           batch.forEach(({ resume }, i) => resume(Effect.succeed(exit.value[i]!)))
         } else {
           for (const { resume } of batch) resume(Effect.failCause(exit.cause as Cause.Cause<never>))
         }
+      })
+    })
+
+  const drain = (lane: Lane<C, A>): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      while (lane.waiting > 0) {
+        yield* runNext(lane)
         // Lets the callers that were just answered come back with their next command, to share the next batch.
         yield* Effect.yieldNow
       }
