@@ -4,7 +4,7 @@
  *
  * @internal
  */
-// The first of all: what parses by a schema before it is not compiled. Bodies are checked in a fraction of the time.
+// The first of all: what parses by a schema before it is not compiled. Bodies are checked in about half the time.
 import "effect/schema/SchemaJITCompiler/enable"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"

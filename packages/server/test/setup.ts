@@ -1,2 +1,2 @@
-// As the program has it.
+// Schemas are compiled in these tests, as they are in the program.
 import "effect/schema/SchemaJITCompiler/enable"

@@ -52,6 +52,7 @@ export type Send = Extract<Step, { readonly _tag: "Send" }>
  * - `operations`: those to call; one that is named more often is called more often
  * - `headers`: what every request carries, by the operation: its key
  * - `strangers`: headers in the place of those, of somebody who is refused
+ * - `given`: parameters and members that need not be there, and mostly are
  * - `values`: by the name of a parameter or a member, what it usually is. Text as in `⟨reservation_id⟩` is one of the values
  *   that answers have had under that name; see {@link fill}
  *
@@ -62,6 +63,7 @@ export interface Options {
   readonly operations: ReadonlyArray<Operation>
   readonly headers: (operation: Operation) => { readonly [name: string]: string }
   readonly strangers: ReadonlyArray<{ readonly [name: string]: string }>
+  readonly given: ReadonlySet<string>
   readonly values: { readonly [name: string]: ReadonlyArray<unknown> }
 }
 
@@ -161,8 +163,8 @@ const free = [
   new Obj([["amount", "1e3"], ["constructor", new Obj([["prototype", 1]])]])
 ] as const
 
-const valueOf = (schema: Schema, name: string, values: Options["values"], draw: Draw): unknown => {
-  const usual = values[name]
+const valueOf = (schema: Schema, name: string, options: Options, draw: Draw): unknown => {
+  const usual = options.values[name]
   if (usual !== undefined && usual.length > 0 && !rarely(draw, 6)) return usual[draw(usual.length)]
   const { anyOf, enum: choices, oneOf, type } = schema
   if (choices !== undefined) return choices[draw(choices.length)]
@@ -170,7 +172,7 @@ const valueOf = (schema: Schema, name: string, values: Options["values"], draw: 
     branch.type !== undefined || branch.properties !== undefined
   )
   if (type === undefined && alternatives !== undefined && alternatives.length > 0) {
-    return valueOf(alternatives[draw(alternatives.length)] ?? {}, name, values, draw)
+    return valueOf(alternatives[draw(alternatives.length)] ?? {}, name, options, draw)
   }
   switch (typeof type === "string" ? type : type?.[0]) {
     case "string":
@@ -182,17 +184,17 @@ const valueOf = (schema: Schema, name: string, values: Options["values"], draw: 
     case "boolean":
       return draw(2) === 1
     case "array":
-      return Array.from({ length: draw(3) }, () => valueOf(schema.items ?? {}, name, values, draw))
+      return Array.from({ length: draw(3) }, () => valueOf(schema.items ?? {}, name, options, draw))
     case "object": {
       const { additionalProperties, properties } = schema
       if (properties === undefined) {
         return typeof additionalProperties === "object"
           ? new Obj(
-            Array.from({ length: draw(3) }, (_, i) => [`d${i}`, valueOf(additionalProperties, "", values, draw)])
+            Array.from({ length: draw(3) }, (_, i) => [`d${i}`, valueOf(additionalProperties, "", options, draw)])
           )
           : pick(draw, free)
       }
-      return objectOf(schema, properties, values, draw)
+      return objectOf(schema, properties, options, draw)
     }
     default:
       return pick(draw, free)
@@ -202,12 +204,12 @@ const valueOf = (schema: Schema, name: string, values: Options["values"], draw: 
 const objectOf = (
   { anyOf, required = [] }: Schema,
   properties: { readonly [name: string]: Schema },
-  values: Options["values"],
+  options: Options,
   draw: Draw
 ): Obj => {
   // Where one of several members has to be there, it is mostly one that is usual.
   const groups = (anyOf ?? []).flatMap((branch) => branch.required ?? [])
-  const usual = groups.filter((name) => name in values)
+  const usual = groups.filter((name) => name in options.values)
   const chosen = groups.length === 0
     ? []
     : [(usual.length > 0 && !rarely(draw, 8) ? usual : groups)[draw(groups.length)]]
@@ -215,7 +217,9 @@ const objectOf = (
     Object.entries(properties).flatMap(([name, property]): Members => {
       const isThere = required.includes(name) || chosen.includes(name) ||
         (groups[0] === name && chosen[0] === undefined)
-      return isThere || rarely(draw, 6) ? [[name, valueOf(property, name, values, draw)]] : []
+      return isThere || rarely(draw, 6) !== options.given.has(name)
+        ? [[name, valueOf(property, name, options, draw)]]
+        : []
     })
   )
 }
@@ -416,12 +420,13 @@ const numbered = (value: unknown, draw: Draw): unknown => {
   return value instanceof Obj ? new Obj(value.members.map(([name, member]) => [name, numbered(member, draw)])) : value
 }
 
-const sendOf = (draw: Draw, { headers, operations, strangers, values }: Options): Send => {
+const sendOf = (draw: Draw, options: Options): Send => {
+  const { headers, operations, strangers } = options
   const operation = operations[draw(operations.length)]
   if (operation === undefined) throw new Error("there are no operations")
   const twists: Array<string> = []
   const given: Record<string, string> = { ...headers(operation) }
-  const parameterOf = ({ name, schema }: Parameter) => textOf(numbered(valueOf(schema, name, values, draw), draw))
+  const parameterOf = ({ name, schema }: Parameter) => textOf(numbered(valueOf(schema, name, options, draw), draw))
 
   const inPath = new Map<string, string>()
   const query: Array<string> = []
@@ -429,14 +434,14 @@ const sendOf = (draw: Draw, { headers, operations, strangers, values }: Options)
   let isKeyRepeated = false
   for (const parameter of operation.parameters) {
     if (parameter.in === "path") inPath.set(parameter.name, escape(parameterOf(parameter)))
-    else if (!parameter.isRequired && !rarely(draw, 5)) continue
+    else if (!parameter.isRequired && rarely(draw, 5) === options.given.has(parameter.name)) continue
     else if (parameter.in === "header") isKeyRepeated = true
     else query.push(`${parameter.name}=${escape(parameterOf(parameter))}`)
   }
   let body: string | Uint8Array | undefined
   let { method } = operation
   if (operation.requestBody !== undefined) {
-    let tree = numbered(valueOf(operation.requestBody, "", values, draw), draw)
+    let tree = numbered(valueOf(operation.requestBody, "", options, draw), draw)
     given["content-type"] = "application/json"
     const key = tree instanceof Obj ? tree.members.find(([name]) => name === "idempotency_key")?.[1] : undefined
     if (isKeyRepeated && typeof key === "string" && /^[\x21-\x7e]+$/.test(key)) given["x-idempotency-key"] = key

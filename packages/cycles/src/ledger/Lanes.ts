@@ -67,7 +67,7 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
   readonly batchLimit: number
   /**
    * Whether commands that come in the turn of one that went straight through wait for each other, to share the next batch. Those of
-   * the same fiber do not: it has nobody to wait for.
+   * the same fiber do not while nobody else waits.
    */
   readonly gathers: boolean
   /** Answers every command of a batch, in order. Does not fail: trouble is an answer. */
@@ -209,7 +209,8 @@ export const make = Effect.fnUntraced(function*<C, A>(options: {
         Effect.withFiber(({ id }): Effect.Effect<A, Refused> => {
           const lane = lanes[at]!
           if (closed) return Effect.fail({ _tag: "Closed", waiting: lane.waiting })
-          if (!lane.busy || lane.first === id) return straightThrough(lane, id, command)
+          const isNext = lane.first === id && lane.waiting === 0
+          if (!lane.busy || isNext) return straightThrough(lane, id, command)
           if (lane.waiting >= options.capacity) return Effect.fail({ _tag: "Full", waiting: lane.waiting })
           return restore(queue(lane, tenant, command))
         })

@@ -126,23 +126,37 @@ describe("Lanes", () => {
       })
   )
 
+  const twice = (lanes: Lanes.Lanes<string, string>) =>
+    Effect.forkDetach(Effect.andThen(lanes.submit(0, "a", "a1"), lanes.submit(0, "a", "a2")))
+
   NoLeaks.effect(
-    "that are gathered run one batch at a time, also where the caller that was let through comes again",
+    "that are gathered run one batch at a time, also where who was let through comes again",
     () =>
       Effect.gen(function*() {
-        const { batches, close, lanes, most } = yield* slow({ gathers: true })
-        const twice = yield* Effect.forkDetach(
-          Effect.andThen(lanes.submit(0, "a", "a1"), lanes.submit(0, "a", "a2"))
-        )
+        const { batches, close, lanes, most, submit } = yield* slow({ gathers: true })
+        const first = yield* twice(lanes)
         yield* turns
-        const other = yield* Effect.forkDetach(lanes.submit(0, "b", "b1"))
+        yield* TestClock.adjust(150)
+        const other = yield* submit("b1")
         yield* TestClock.adjust(300)
-        assert.deepStrictEqual([yield* Fiber.join(twice), yield* Fiber.join(other)], ["a2!", "b1!"])
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(other)], ["a2!", "b1!"])
         assert.strictEqual(most.get("0"), 1)
-        assert.deepStrictEqual(batches.flat().toSorted(), ["a1", "a2", "b1"])
+        assert.deepStrictEqual(batches, [["a1"], ["a2"], ["b1"]])
         yield* close
       })
   )
+
+  NoLeaks.effect("that are gathered let nobody through again past those that wait", () =>
+    Effect.gen(function*() {
+      const { batches, close, lanes, submit } = yield* slow({ gathers: true })
+      const first = yield* twice(lanes)
+      yield* turns
+      const other = yield* submit("b1")
+      yield* TestClock.adjust(300)
+      assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(other)], ["a2!", "b1!"])
+      assert.deepStrictEqual(batches, [["a1"], ["b1", "a2"]])
+      yield* close
+    }))
 
   NoLeaks.effect("take waiting tenants in turn, each in the order it came", () =>
     Effect.gen(function*() {

@@ -49,8 +49,8 @@ export type Words = (error: CyclesError, correlation: Errors.Correlation) => Err
  * What every answer says of itself. It is for whoever sent the key: caches keep apart by `Authorization` by themselves, and by no header
  * of ours; so they are told, but where a route says otherwise.
  */
-const marksOf = ({ requestId, traceId }: RequestContext) => ({
-  "cache-control": "no-store",
+const marksOf = ({ requestId, traceId }: RequestContext, cacheControl = "no-store") => ({
+  "cache-control": cacheControl,
   "x-request-id": requestId,
   "x-cycles-trace-id": traceId
 })
@@ -65,7 +65,7 @@ const json = (
   HttpServerResponse.text(WireJson.stringify(body), {
     status,
     contentType: "application/json",
-    headers: headers === undefined ? marksOf(marked) : { ...marksOf(marked), ...headers }
+    headers: { ...marksOf(marked), ...headers }
   })
 
 /** A request that is none: which field of it, as the wire calls it, and why. */
@@ -147,19 +147,15 @@ export const bodyOf = <A, I>(
   return (request: HttpServerRequest.HttpServerRequest, maxBytes: number): Effect.Effect<A, Malformed> => {
     const bad = (reason: string) => Effect.fail(new Malformed({ field: "body", reason }))
     const tooLong = `it is longer than ${maxBytes} bytes`
-    const { "content-length": length, "content-type": contentType } = request.headers
+    const contentType = request.headers["content-type"]
     if (contentType !== undefined && !isJson.test(contentType)) return bad("its content type is not application/json")
-    if (Number(length ?? 0) > maxBytes) return bad(tooLong)
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) return bad(tooLong)
     return Effect.flatMap(
       Effect.catch(
-        // Where its length was said, the body ends there.
-        length !== undefined
-          ? request.arrayBuffer
-          : Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
+        Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
         () => bad(`it cannot be read, or ${tooLong}`)
       ),
       (bytes) => {
-        if (bytes.byteLength > maxBytes) return bad(tooLong)
         const text = textOf(bytes)
         if (text === undefined) return bad("it is not UTF-8")
         const parsed = isOptional && text.trim() === ""
@@ -250,21 +246,15 @@ export const correlation = HttpRouter.middleware(
   (handler) =>
     Effect.withFiber((fiber) => {
       const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
-      const requestId = crypto.randomUUID()
-      const traceId = traceIdOf(request.headers)
-      const marked = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-        // What was answered here is so already.
-        response.headers["x-request-id"] === requestId
-          ? response
-          : HttpServerResponse.setHeaders(response, {
-            ...marksOf({ requestId, traceId }),
-            ...(response.headers["cache-control"] === undefined
-              ? undefined
-              : { "cache-control": response.headers["cache-control"] })
-          })
+      const context = { requestId: crypto.randomUUID(), traceId: traceIdOf(request.headers) }
       return Effect.catchCause(handler, recover).pipe(
-        Effect.map(marked),
-        Effect.provideService(RequestContext, { requestId, traceId })
+        Effect.map((response) =>
+          // What was answered here is marked already.
+          response.headers["x-request-id"] === context.requestId
+            ? response
+            : HttpServerResponse.setHeaders(response, marksOf(context, response.headers["cache-control"]))
+        ),
+        Effect.provideService(RequestContext, context)
       )
     }),
   { global: true }

@@ -178,6 +178,8 @@ export const make: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functio
       overdraftLimit: Amount.tokens(200)
     })
     yield* operator.createBudget("acme", { scope: "tenant:acme", allocated: Amount.microcents(2n ** 63n - 1n) })
+    yield* operator.createBudget("acme", { scope: "tenant:acme/workflow:eng", allocated: Amount.tokens(1_000) })
+    yield* operator.freezeBudget("acme", { scope: "tenant:acme/workflow:eng", unit: "TOKENS" })
     for (
       const [name, permissions] of [["full", [...Permission.defaults, "events:read"]], ["reader", [
         "balances:read"

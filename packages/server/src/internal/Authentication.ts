@@ -2,8 +2,8 @@
  * Who sends a request: the checks around a key, on both planes.
  *
  * In this order: an address that failed too often is turned away without its key being looked at, the key is looked at, and what its
- * owner may ask for is counted. On the runtime plane a key that was right is not looked at again for a moment, since every operation
- * there reads it in its own transaction: one that was revoked meanwhile is refused by that.
+ * owner may ask for is counted. On the runtime plane whose key it was is remembered for a moment, since every operation there
+ * reads the key in its own transaction: one that was revoked meanwhile is refused by that.
  *
  * @internal
  */
@@ -14,7 +14,6 @@ import type { Trouble } from "effect-cycles/protocol/CyclesError"
 import { RateLimited, Unauthorized } from "effect-cycles/protocol/CyclesError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import { hash } from "node:crypto"
 import * as AuthThrottle from "../AuthThrottle.ts"
@@ -47,7 +46,7 @@ export interface Authentication {
   readonly operator: (key: Redacted.Redacted<string>) => Effect.Effect<Governance.Operator, Trouble>
 }
 
-/** For how long a key that was right is not looked at again, and how many of them are remembered at most. */
+/** For how long it is remembered whose a key is, and of how many keys at most. */
 const REMEMBER_MS = 1_000
 const MAX_REMEMBERED = 10_000
 
@@ -103,58 +102,53 @@ export const make = (options: Options): Authentication => {
       )
     })
 
-  /** Counts the request of a key; gives why it is to wait, if it is. */
-  const limited = (fiber: Fiber.Fiber<unknown, unknown>, { keyId, tenant }: KeyOwner): RateLimited | undefined => {
-    const exchange = fiber.getRef(Exchange.Current)
-    exchange.tenant = tenant
-    exchange.keyId = keyId
-    if (rates === undefined || !isLimited(exchange.operation)) return undefined
-    const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-    const { isAllowed, remaining, resetAtMs, retryAfterMs } = rates.take(keyId, nowMs)
-    exchange.remaining = remaining
-    exchange.resetAtMs = resetAtMs
-    if (isAllowed) return undefined
-    metrics.refused("rate_limited")
-    return new RateLimited({ retryAfterMs, reason: `The key may send ${requestsPerSecond} requests per second` })
-  }
-
-  const principal: Authentication["principal"] = (key) =>
-    Effect.flatMap(
-      throttled(key, governance.authenticate(key)),
-      (found) =>
-        Effect.withFiber((fiber): Effect.Effect<KeyPrincipal, RateLimited> => {
-          const wait = limited(fiber, found)
-          return wait === undefined ? Effect.succeed(found) : Effect.fail(wait)
-        })
-    )
+  /** Counts the request of a key, and goes on with what was found of it. */
+  const counted = <A>({ keyId, tenant }: KeyOwner, found: A): Effect.Effect<A, RateLimited> =>
+    Effect.withFiber((fiber) => {
+      const exchange = fiber.getRef(Exchange.Current)
+      exchange.tenant = tenant
+      exchange.keyId = keyId
+      if (rates === undefined || !isLimited(exchange.operation)) return Effect.succeed(found)
+      const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      const { isAllowed, remaining, resetAtMs, retryAfterMs } = rates.take(keyId, nowMs)
+      exchange.remaining = remaining
+      exchange.resetAtMs = resetAtMs
+      if (isAllowed) return Effect.succeed(found)
+      metrics.refused("rate_limited")
+      return Effect.fail(
+        new RateLimited({ retryAfterMs, reason: `The key may send ${requestsPerSecond} requests per second` })
+      )
+    })
 
   /** By the digest of their keys. */
   const remembered = new Map<string, Remembered>()
 
-  const remember = (digest: string, { actor, keyId, tenant }: KeyOwner, sinceMs: number): Principal => {
-    const owner = { tenant, actor, keyId }
-    const principal = { tenant, authority: metrics.observed(ledger.as(owner)) }
-    if (remembered.size >= MAX_REMEMBERED) remembered.clear()
-    remembered.set(digest, { owner, principal, sinceMs })
-    return principal
-  }
+  const lookUp = (key: Redacted.Redacted<string>, digest: string, sinceMs: number) =>
+    Effect.map(governance.authenticate(key), ({ actor, keyId, tenant }): Remembered => {
+      const owner = { tenant, actor, keyId }
+      const found = { owner, principal: { tenant, authority: metrics.observed(ledger.as(owner)) }, sinceMs }
+      if (remembered.size >= MAX_REMEMBERED) remembered.clear()
+      remembered.set(digest, found)
+      return found
+    })
 
-  const runtime: Authentication["runtime"] = (key) =>
-    Effect.withFiber((fiber): Effect.Effect<Principal, Trouble> => {
+  /** Whose key it is, from memory where it was right a moment ago. */
+  const ownerOf = (key: Redacted.Redacted<string>): ReturnType<typeof lookUp> =>
+    Effect.withFiber((fiber) => {
       const nowMs = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       const digest = hash("sha256", Redacted.value(key))
       const found = remembered.get(digest)
-      if (found === undefined || nowMs < found.sinceMs || nowMs >= found.sinceMs + REMEMBER_MS) {
-        remembered.delete(digest)
-        return Effect.map(principal(key), (owner) => remember(digest, owner, nowMs))
+      if (found !== undefined && nowMs >= found.sinceMs && nowMs < found.sinceMs + REMEMBER_MS) {
+        return Effect.succeed(found)
       }
-      const wait = limited(fiber, found.owner)
-      return wait === undefined ? Effect.succeed(found.principal) : Effect.fail(wait)
+      remembered.delete(digest)
+      return lookUp(key, digest, nowMs)
     })
 
   return {
-    principal,
-    runtime,
+    principal: (key) =>
+      Effect.flatMap(throttled(key, governance.authenticate(key)), (principal) => counted(principal, principal)),
+    runtime: (key) => Effect.flatMap(throttled(key, ownerOf(key)), ({ owner, principal }) => counted(owner, principal)),
     operator: (key) =>
       throttled(
         key,
