@@ -254,6 +254,27 @@ describe("An address that fails to authenticate", () => {
       { authFailuresPerMinute: 3 }
     ))
 
+  it.effect("is turned away also with a key that was good a moment ago from another", () => {
+    const trustedProxies = [IpNetwork.fromStringUnsafe("127.0.0.0/8")]
+    return withServer(
+      Effect.gen(function*() {
+        const good = yield* Servers.furnish()
+        const statusOf = (key: string, address: string) =>
+          Effect.map(
+            send("GET", "/v1/balances?tenant=acme", { key, headers: { "x-forwarded-for": address } }),
+            ({ status }) => status
+          )
+        assert.strictEqual(yield* statusOf("wrong", "198.51.100.2"), 401)
+        assert.strictEqual(yield* statusOf(good, "198.51.100.1"), 200)
+        assert.strictEqual(yield* statusOf(good, "198.51.100.2"), 429)
+        // It was good from here before, and so it goes on to be.
+        assert.strictEqual(yield* statusOf("wrong", "198.51.100.1"), 401)
+        assert.strictEqual(yield* statusOf(good, "198.51.100.1"), 200)
+      }),
+      { authFailuresPerMinute: 1, trustedProxies }
+    )
+  })
+
   it.effect("may be behind a proxy, which is believed only where that was asked for", () => {
     const tries = (address: string) =>
       Effect.map(
