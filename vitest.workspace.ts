@@ -38,6 +38,8 @@ export const project = (root: string) => ({
     include: ["test/**/*.test.ts"],
     setupFiles: [`${repository}scripts/vitest-setup.ts`, `${root}/test/setup.ts`].filter((file) => existsSync(file)),
     expect: { requireAssertions: true },
+    // The files of a package share a process, so that Effect is loaded once and not a hundred times: a quarter of the time.
+    isolate: false,
     testTimeout: 60_000
   }
 })
