@@ -6,6 +6,8 @@ import { emptyTenant } from "effect-cycles/ledger/Model"
 import { View } from "effect-cycles/ledger/View"
 import { AuthorityUnavailable } from "effect-cycles/protocol/CyclesError"
 import { IdempotencyKey } from "effect-cycles/protocol/Ids"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -28,6 +30,12 @@ const lifecycle = (ledger: Ledger.Operations, key: string) =>
       estimate: Amount.tokens(10)
     })
     return yield* acme.commit(reservationId!, { idempotencyKey: IdempotencyKey.make(key), actual: Amount.tokens(7) })
+  })
+
+/** A clock whose pauses take a hundredth of their time: a ledger waits for seconds until it gives a transaction up. */
+const hurried = (clock: Clock.Clock): Clock.Clock =>
+  Object.assign(Object.create(clock), {
+    sleep: (duration: Duration.Duration) => clock.sleep(Duration.times(duration, 0.01))
   })
 
 /** Exactly `count` lifecycles were done, each once. */
@@ -162,7 +170,7 @@ withServer("trouble with PostgreSQL", ({ fresh, server, sql }) => {
         yield* inspect(ledger, 0)
         yield* lifecycle(ledger, "a")
         yield* inspect(ledger, 1)
-      }))
+      }).pipe(Effect.updateService(Clock.Clock, hurried)))
   }
 
   for (const mode of ["loseAnswer", "loseRequest"] as const) {

@@ -5,7 +5,7 @@
  * Sequences run side by side in one store, each with tenants and a time of its own. Some are done one command at a time, some
  * several at once, in one transaction; in some the store is opened anew in the middle.
  *
- * Environment: `CYCLES_SEQUENCES` says how many (300 when not set), `CYCLES_SEED` names one to run alone.
+ * Environment: `CYCLES_SEQUENCES` says how many (200 when not set), `CYCLES_SEED` names one to run alone.
  *
  * **Example** (The store in memory)
  *
@@ -110,7 +110,7 @@ export const suite = <E>(name: string, options: Options<E>): void => {
     it.live("agree on every reply and balance of seeded command sequences", () =>
       Effect.gen(function*() {
         const alone = yield* Config.option(Config.Int("CYCLES_SEED"))
-        const sequences = yield* Config.withDefault(Config.Int("CYCLES_SEQUENCES"), 300)
+        const sequences = yield* Config.withDefault(Config.Int("CYCLES_SEQUENCES"), 200)
         const seeds = Option.isSome(alone) ? [alone.value] : Array.from({ length: sequences }, (_, i) => i + 1)
         const store = yield* shared
         const startedAt = yield* Clock.currentTimeMillis

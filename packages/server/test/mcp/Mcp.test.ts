@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
+import { runWith } from "../support/cycles.ts"
 import * as Mcp from "../support/mcp.ts"
 import * as Processes from "../support/processes.ts"
 import { serve, temporary } from "../support/processes.ts"
@@ -10,10 +11,8 @@ const TIMEOUT = 60_000
 const action = { kind: "llm.completion", name: "gpt-4o" }
 const tokens = (amount: number | string) => ({ unit: "TOKENS", amount })
 
-const ended = Effect.fnUntraced(function*(args: ReadonlyArray<string>) {
-  const child = yield* Processes.run(args)
-  return { code: yield* child.exit, out: child.out(), err: child.err() }
-}, Effect.scoped)
+const ended = (args: ReadonlyArray<string>) =>
+  Effect.map(runWith({}, args), ({ code, err, out }) => ({ code, err: err.join("\n"), out: out.join("\n") }))
 
 /** A store with a tenant that has 1000 tokens and 100 risk points. */
 const store = Effect.gen(function*() {
@@ -183,7 +182,8 @@ describe("cycles mcp", () => {
     Effect.gen(function*() {
       const where = yield* store
       yield* Effect.scoped(Mcp.stdio(where))
-      assert.strictEqual((yield* ended(["mcp", ...where])).code, 0)
+      const alone = yield* Processes.run(["mcp", ...where])
+      assert.strictEqual(yield* alone.exit, 0)
       const told = yield* Mcp.stdio(where)
       process.kill(told.pid, "SIGTERM")
       yield* Processes.until("it has stopped", () => told.log().includes("SIGTERM: stopped"))
