@@ -86,7 +86,7 @@ export const parse = (text: string, options?: ParseOptions): Result.Result<unkno
       parseNumber: strict ? parseStrictNumber : parseNumber,
       onDuplicateKey: ({ newValue }) => newValue
     })
-    return Result.succeed(strict ? resolve(value, []) : value)
+    return Result.succeed(strict ? resolve(value, undefined, false) : value)
   } catch (error) {
     return error instanceof MalformedJson ? Result.fail(error) : malformed("is not well-formed")
   }
@@ -168,22 +168,33 @@ const parseNumber = (literal: string): number | bigint =>
 const parseStrictNumber = (literal: string): number | bigint | Written =>
   isInteger.test(literal) ? parseInteger(literal) : new Written(literal)
 
-/** Puts numbers in the place of what is {@link Written}, where that may stand. */
-const resolve = (value: unknown, path: ReadonlyArray<string>): unknown => {
-  if (value instanceof Written) {
-    const n = Number(value.literal)
-    const isFree = path.some((name) => freeForm.has(name))
-    if (isFree && Number.isFinite(n)) return n
-    throw new MalformedJson({
-      field: path.join(".") || "body",
-      reason: isFree ? "is too large a number" : "is not written as an integer"
-    })
-  }
-  if (Array.isArray(value)) return value.map((item, index) => resolve(item, [...path, String(index)]))
+/** Where a value stands: the names from it up to the whole. */
+interface Place {
+  readonly name: string
+  readonly of: Place | undefined
+}
+
+const pathOf = (place: Place | undefined): string =>
+  place === undefined ? "" : place.of === undefined ? place.name : `${pathOf(place.of)}.${place.name}`
+
+const numberAt = ({ literal }: Written, place: Place | undefined, isFree: boolean): number => {
+  const n = Number(literal)
+  if (isFree && Number.isFinite(n)) return n
+  throw new MalformedJson({
+    field: pathOf(place) || "body",
+    reason: isFree ? "is too large a number" : "is not written as an integer"
+  })
+}
+
+/** Puts numbers in the place of what is {@link Written}, where that may stand: inside of what is free. */
+const resolve = (value: unknown, place: Place | undefined, isFree: boolean): unknown => {
+  if (value instanceof Written) return numberAt(value, place, isFree)
   if (typeof value !== "object" || value === null) return value
-  const record = value as Record<string, unknown>
-  for (const [key, member] of Object.entries(record)) {
-    if (typeof member === "object" && member !== null) record[key] = resolve(member, [...path, key])
+  const members = value as Record<string, unknown>
+  for (const name of Object.keys(members)) {
+    const member = members[name]
+    if (typeof member !== "object" || member === null) continue
+    members[name] = resolve(member, { name, of: place }, isFree || freeForm.has(name))
   }
-  return record
+  return value
 }
