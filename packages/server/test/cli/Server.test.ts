@@ -1,5 +1,5 @@
 import * as Server from "@effect-cycles/server/Server"
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Governance } from "effect-cycles/ledger/Governance"
 import { Ledger } from "effect-cycles/ledger/Ledger"
 import * as Amount from "effect-cycles/protocol/Amount"
@@ -53,20 +53,12 @@ describe("cycles in front of a server", () => {
       // The one beside this test is what it prints, and is compiled with the tests.
       const path = new URL("../support/first.ts", import.meta.url)
       assert.include(printed, readFileSync(path, "utf8").trim())
-      const said: Array<unknown> = []
-      const spy = vi.spyOn(console, "log").mockImplementation((text) => void said.push(text))
       const { env } = yield* json("init acme --usd 1")
-      for (const [name, value] of Object.entries(env)) vi.stubEnv(name, String(value))
-      yield* Effect.ensuring(
-        Effect.promise(() => import("../support/first.ts")),
-        Effect.sync(() => {
-          spy.mockRestore()
-          vi.unstubAllEnvs()
-        })
-      )
-      assert.deepStrictEqual(said, ["done"])
+      const program = yield* Processes.start(Processes.first, [], env)
+      assert.strictEqual(yield* program.exit, 0, program.err())
+      assert.strictEqual(program.out(), "done\n")
       assert.include((yield* run("balances")).out.join(), "$0.99 left of $1.00")
-    }).pipe(Effect.provide(Servers.layer())))
+    }).pipe(Effect.scoped, Effect.provide(Servers.layer())))
 
   it.live("shows a tenant's key its own tenant, as far as it may see", () =>
     Effect.gen(function*() {

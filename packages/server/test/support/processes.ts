@@ -1,4 +1,4 @@
-/** `cycles` as a process of its own, made of the sources. */
+/** `cycles`, and the first program it prints, as processes of their own, made of the sources. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
@@ -16,10 +16,8 @@ export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acqui
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
-let made: Promise<string> | undefined
-
-/** The program, of our sources; what is not ours is found from where it is, and what is loaded when it is needed stays apart. */
-const make = async (): Promise<string> => {
+/** A program, of our sources; what is not ours is found from where it is, and what is loaded when it is needed stays apart. */
+const make = async (entry: string): Promise<string> => {
   const driver = createRequire(import.meta.url).resolve("libsql")
   const cache = join(dirname(dirname(driver)), ".cache")
   mkdirSync(cache, { recursive: true })
@@ -29,12 +27,11 @@ const make = async (): Promise<string> => {
   const conditions = ["@effect-cycles/source", "module", "node", "import", "default"]
   await build({
     configFile: false,
-    root: fileURLToPath(new URL("../../src", import.meta.url)),
     logLevel: "error",
     resolve: { conditions },
     ssr: { noExternal: [/^(@effect-cycles\/|effect-cycles)/], resolve: { conditions } },
     build: {
-      ssr: "main.ts",
+      ssr: fileURLToPath(new URL(entry, import.meta.url)),
       outDir: join(folder, "dist", "bin"),
       emptyOutDir: false,
       minify: false,
@@ -44,7 +41,16 @@ const make = async (): Promise<string> => {
   return join(folder, "dist", "bin", "main.mjs")
 }
 
-export const program: Effect.Effect<string> = Effect.promise(() => made ??= make())
+const once = (entry: string): Effect.Effect<string> => {
+  let made: Promise<string> | undefined
+  return Effect.promise(() => made ??= make(entry))
+}
+
+/** Where `cycles` is. */
+export const program = once("../../src/main.ts")
+
+/** Where the first program is that `cycles init` prints. */
+export const first = once("./first.ts")
 
 export interface Child {
   readonly process: ChildProcess
@@ -55,10 +61,11 @@ export interface Child {
   readonly exit: Effect.Effect<number | string>
 }
 
-/** Starts `cycles` with these arguments and no variables but those; it is gone at the end of the scope. */
-export const run = (
+/** Starts a program with these arguments and no variables but those; it is gone at the end of the scope. */
+export const start = (
+  program: Effect.Effect<string>,
   args: ReadonlyArray<string>,
-  variables: { readonly [name: string]: string } = {}
+  variables: { readonly [name: string]: string }
 ): Effect.Effect<Child, never, Scope.Scope> =>
   Effect.flatMap(program, (script) =>
     Effect.acquireRelease(
@@ -82,6 +89,10 @@ export const run = (
           return child.exit
         })
     ))
+
+/** Starts `cycles`. */
+export const run = (args: ReadonlyArray<string>, variables: { readonly [name: string]: string } = {}) =>
+  start(program, args, variables)
 
 /** Waits until something holds, and dies with its name where it does not in a minute. */
 export const until = (what: string, condition: () => boolean): Effect.Effect<void> =>
