@@ -1,8 +1,8 @@
 /**
  * One connection to a file: opened, set up and migrated; its statements, prepared once; and its transactions.
  *
- * SQLite's own waiting blocks the thread, so nothing here waits in SQLite: a lock somebody else holds is asked for again after a pause
- * that leaves the event loop to others.
+ * SQLite's own waiting blocks its thread, so nothing here waits in SQLite on the event loop's: a lock somebody else holds is asked for
+ * again after a pause, and a COMMIT that has to be on the disk runs on a thread of the driver's.
  *
  * Internal: only this package uses it.
  */
@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import Database from "libsql"
+import DatabaseApart from "libsql/promise"
 import * as SqliteError from "./SqliteError.ts"
 import * as Tables from "./Tables.ts"
 
@@ -34,8 +35,10 @@ export interface Connection {
   readonly statement: (sql: string) => Statement
   /** Begins a transaction that writes, as soon as nobody else is in one. Only the waiting for that is restored. */
   readonly begin: (restore: Restore) => Effect.Effect<void, SqliteError.SqliteError>
-  /** Throws what the driver throws. */
-  readonly commit: () => void
+  /** Whether a commit waits for the disk, and leaves the event loop to others meanwhile. */
+  readonly waitsForDisk: boolean
+  /** Fails with what the driver throws. */
+  readonly commit: Effect.Effect<void, unknown>
   /** Ends a transaction without effect, where it has not ended by itself. */
   readonly rollback: () => void
 }
@@ -57,6 +60,17 @@ const pause = (ms: number): Effect.Effect<void> =>
   Effect.callback((resume) => {
     const timer = setTimeout(() => resume(Effect.void), ms)
     return Effect.sync(() => clearTimeout(timer))
+  })
+
+/**
+ * Executes a statement on a thread of the driver's. Its two classes share the native connection under them, which is all this method
+ * needs of its object; the rest of the other one prepares and reads by promises too, and a statement that finds its pages in memory is
+ * done before a promise would be.
+ */
+const executeApart = (db: Database.Database, sql: string): Effect.Effect<void, unknown> =>
+  Effect.tryPromise({
+    try: (): Promise<void> => DatabaseApart.prototype.exec.call(db, sql),
+    catch: identity
   })
 
 /** Tries again for a while, as long as somebody else holds the lock. */
@@ -133,6 +147,7 @@ export const open = Effect.fnUntraced(
     yield* whileLocked(options, () => setUp(db, options))
     yield* Effect.addFinalizer(() => Effect.sync(() => complete(db)))
 
+    const waitsForDisk = options.synchronous !== "off" && filename !== ":memory:"
     const statements = new Map<string, Statement>()
     const prepare = (sql: string): Statement => {
       const statement = db.prepare(sql)
@@ -159,9 +174,10 @@ export const open = Effect.fnUntraced(
           if (db.inTransaction) db.exec("ROLLBACK")
           db.exec("BEGIN IMMEDIATE")
         }, restore),
-      commit: () => {
-        db.exec("COMMIT")
-      },
+      waitsForDisk,
+      commit: waitsForDisk
+        ? executeApart(db, "COMMIT")
+        : Effect.try({ try: () => void db.exec("COMMIT"), catch: identity }),
       rollback: () => {
         if (db.inTransaction) db.exec("ROLLBACK")
       }
@@ -175,7 +191,7 @@ export const open = Effect.fnUntraced(
           const refusal = refuse(options, now)
           if (refusal !== undefined) throw refusal
           if (now !== "current") Tables.migrate(db)
-          connection.commit()
+          db.exec("COMMIT")
         },
         catch: (cause) => {
           connection.rollback()

@@ -19,7 +19,8 @@ import * as Store from "./Store.ts"
  * - `filename`: the file, made where there is none; `:memory:` for a ledger that ends with its scope
  * - `synchronous`: `full`, the default, has every change on the disk before it is answered. `normal` may lose the last changes when
  *   the machine loses power or crashes, though never when only the process does, and never leaves half of one. `off` leaves
- *   even that to luck, and is for tests
+ *   even that to luck, and is for tests. The event loop goes on while `full` and `normal` wait for the disk; with `off`, and in
+ *   `:memory:`, a transaction is a synchronous step
  * - `lockTimeoutMs`: how long to wait for another process's transaction; 10,000 when not given
  *
  * @category models

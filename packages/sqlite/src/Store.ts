@@ -40,15 +40,10 @@ export const make = (connection: Connection, filename: string): Operations => {
   }
   const attempt = <A>(self: () => A): Effect.Effect<A, StoreError> => Effect.try({ try: self, catch: failed("none") })
 
-  const commit: Effect.Effect<void, StoreError> = Effect.suspend(() => {
-    try {
-      connection.commit()
-      return Effect.void
-    } catch (cause) {
-      // A commit that found no room has not happened; of one that failed in any other way that cannot be said.
-      const error = SqliteError.fromCause(filename, cause)
-      return Effect.fail(failed(error.reason === "Full" || error.reason === "Locked" ? "none" : "unknown")(error))
-    }
+  const commit: Effect.Effect<void, StoreError> = Effect.mapError(connection.commit, (cause) => {
+    // A commit that found no room has not happened; of one that failed in any other way that cannot be said.
+    const error = SqliteError.fromCause(filename, cause)
+    return failed(error.reason === "Full" || error.reason === "Locked" ? "none" : "unknown")(error)
   })
 
   /** Runs a body between BEGIN and COMMIT. Where it fails or is interrupted, nothing has happened. */
@@ -161,7 +156,8 @@ export const make = (connection: Connection, filename: string): Operations => {
 
   return {
     lanes: 1,
-    gathers: true,
+    // While a commit waits for the disk others come by themselves.
+    gathers: !connection.waitsForDisk,
     laneOf: () => 0,
     transact: (tenants, body) =>
       transaction((rows) =>

@@ -11,6 +11,7 @@ import { IdempotencyKey } from "effect-cycles/protocol/Ids"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import Database from "libsql"
@@ -56,6 +57,56 @@ const troubleOf = <A, R>(
 
 const test = <E>(title: string, body: (folder: string) => Effect.Effect<void, E, Scope.Scope>): void =>
   it.live(title, () => Effect.scoped(Effect.flatMap(temporary, body)))
+
+describe("a commit", () => {
+  test("leaves the event loop to others while it waits for the disk, and takes no turn where there is none", (folder) =>
+    Effect.gen(function*() {
+      for (
+        const [filename, synchronous, order] of [
+          ["full.db", "full", ["other", "commit"]],
+          ["normal.db", "normal", ["other", "commit"]],
+          ["off.db", "off", ["commit", "other"]],
+          [":memory:", "full", ["commit", "other"]]
+        ] as const
+      ) {
+        const connection = yield* Connection.open({
+          filename: filename === ":memory:" ? filename : join(folder, filename),
+          synchronous,
+          lockTimeoutMs: 100
+        })
+        yield* connection.begin((self) => self)
+        connection.statement("INSERT INTO tenants (name, undelivered) VALUES ('acme', 0)").run([])
+        const seen: Array<string> = []
+        queueMicrotask(() => seen.push("other"))
+        yield* connection.commit
+        seen.push("commit")
+        yield* Effect.promise(() => Promise.resolve())
+        assert.deepStrictEqual(seen, [...order], filename)
+        assert.deepStrictEqual(connection.statement("SELECT name FROM tenants").all([]), [["acme"]])
+      }
+    }))
+
+  test("is not given up where its caller is interrupted", (folder) =>
+    Effect.gen(function*() {
+      const filename = join(folder, "ledger.db")
+      const connection = yield* Connection.open({ filename, synchronous: "full", lockTimeoutMs: 100 })
+      const began = yield* Latch.make(false)
+      let hasEnded = false
+      const commit = connection.commit.pipe(
+        Effect.andThen(Effect.sync(() => {
+          hasEnded = true
+        })),
+        (commit) => Effect.andThen(began.open, commit)
+      )
+      const store = Store.make({ ...connection, commit }, filename)
+      const caller = yield* Effect.forkChild(touch(store, "acme", 1))
+      yield* began.await
+      assert.isFalse(hasEnded)
+      yield* Fiber.interrupt(caller)
+      assert.isTrue(hasEnded)
+      assert.deepStrictEqual(yield* lastEntries(store), ["acme 1"])
+    }))
+})
 
 describe("a ledger's file", () => {
   test("is there again when it is opened again", (folder) =>
@@ -267,9 +318,7 @@ describe("trouble with a ledger's file", () => {
       const refusing = (code: string): Operations =>
         Store.make({
           ...connection,
-          commit: () => {
-            throw Object.assign(new Error("the disk is gone"), { code })
-          }
+          commit: Effect.fail(Object.assign(new Error("the disk is gone"), { code }))
         }, filename)
       for (
         const [code, reason, outcome] of [
@@ -294,11 +343,11 @@ describe("trouble with a ledger's file", () => {
       let commits = 0
       const forgetful = Store.make({
         ...connection,
-        commit: () => {
-          connection.commit()
+        commit: Effect.flatMap(connection.commit, () =>
           // Every other one has happened, and says it may not have.
-          if (commits++ % 2 === 1) throw Object.assign(new Error("the disk is gone"), { code: "SQLITE_IOERR" })
-        }
+          commits++ % 2 === 1
+            ? Effect.fail(Object.assign(new Error("the disk is gone"), { code: "SQLITE_IOERR" }))
+            : Effect.void)
       }, filename)
       yield* Effect.provide(
         Effect.gen(function*() {

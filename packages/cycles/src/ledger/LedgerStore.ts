@@ -116,7 +116,8 @@ export interface Operations {
   readonly lanes: number
   /**
    * Whether commands that several callers send in the same turn should wait for each other rather than run one by one: for a store
-   * that works synchronously and pays for every transaction, such as one in a file of this process, or that has many callers at once.
+   * that works synchronously and pays for every transaction, or has many callers at once. Where a transaction waits for something,
+   * others come meanwhile by themselves.
    */
   readonly gathers: boolean
   /** Which lane a tenant's transactions run in: 0 to `lanes − 1`, always the same one. */
