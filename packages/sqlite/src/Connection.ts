@@ -37,8 +37,7 @@ export interface Connection {
   readonly begin: (restore: Restore) => Effect.Effect<void, SqliteError.SqliteError>
   /** Whether a commit waits for the disk, and leaves the event loop to others meanwhile. */
   readonly waitsForDisk: boolean
-  /** Fails with what the driver throws. */
-  readonly commit: Effect.Effect<void, unknown>
+  readonly commit: Effect.Effect<void, SqliteError.SqliteError>
   /** Ends a transaction without effect, where it has not ended by itself. */
   readonly rollback: () => void
 }
@@ -67,11 +66,7 @@ const pause = (ms: number): Effect.Effect<void> =>
  * needs of its object; the rest of the other one prepares and reads by promises too, and a statement that finds its pages in memory is
  * done before a promise would be.
  */
-const executeApart = (db: Database.Database, sql: string): Effect.Effect<void, unknown> =>
-  Effect.tryPromise({
-    try: (): Promise<void> => DatabaseApart.prototype.exec.call(db, sql),
-    catch: identity
-  })
+const executeApart = (db: Database.Database, sql: string): Promise<void> => DatabaseApart.prototype.exec.call(db, sql)
 
 /** Tries again for a while, as long as somebody else holds the lock. */
 const whileLocked = <A>(
@@ -147,6 +142,7 @@ export const open = Effect.fnUntraced(
     yield* whileLocked(options, () => setUp(db, options))
     yield* Effect.addFinalizer(() => Effect.sync(() => complete(db)))
 
+    const failed = (cause: unknown) => SqliteError.fromCause(filename, cause)
     const waitsForDisk = options.synchronous !== "off" && filename !== ":memory:"
     const statements = new Map<string, Statement>()
     const prepare = (sql: string): Statement => {
@@ -176,8 +172,8 @@ export const open = Effect.fnUntraced(
         }, restore),
       waitsForDisk,
       commit: waitsForDisk
-        ? executeApart(db, "COMMIT")
-        : Effect.try({ try: () => void db.exec("COMMIT"), catch: identity }),
+        ? Effect.tryPromise({ try: () => executeApart(db, "COMMIT"), catch: failed })
+        : Effect.try({ try: () => void db.exec("COMMIT"), catch: failed }),
       rollback: () => {
         if (db.inTransaction) db.exec("ROLLBACK")
       }

@@ -40,11 +40,11 @@ export const make = (connection: Connection, filename: string): Operations => {
   }
   const attempt = <A>(self: () => A): Effect.Effect<A, StoreError> => Effect.try({ try: self, catch: failed("none") })
 
-  const commit: Effect.Effect<void, StoreError> = Effect.mapError(connection.commit, (cause) => {
-    // A commit that found no room has not happened; of one that failed in any other way that cannot be said.
-    const error = SqliteError.fromCause(filename, cause)
-    return failed(error.reason === "Full" || error.reason === "Locked" ? "none" : "unknown")(error)
-  })
+  // A commit that found no room has not happened; of one that failed in any other way that cannot be said.
+  const commit = Effect.mapError(
+    connection.commit,
+    (error) => failed(error.reason === "Full" || error.reason === "Locked" ? "none" : "unknown")(error)
+  )
 
   /** Runs a body between BEGIN and COMMIT. Where it fails or is interrupted, nothing has happened. */
   const transaction = <A>(body: (rows: Rows) => Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>

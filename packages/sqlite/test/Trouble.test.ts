@@ -55,6 +55,10 @@ const troubleOf = <A, R>(
     return trouble
   }).pipe(Effect.orDie)
 
+/** What the driver throws of a disk that is gone, as it is told. */
+const gone = (filename: string, code: string) =>
+  SqliteError.fromCause(filename, Object.assign(new Error("the disk is gone"), { code }))
+
 const test = <E>(title: string, body: (folder: string) => Effect.Effect<void, E, Scope.Scope>): void =>
   it.live(title, () => Effect.scoped(Effect.flatMap(temporary, body)))
 
@@ -318,7 +322,7 @@ describe("trouble with a ledger's file", () => {
       const refusing = (code: string): Operations =>
         Store.make({
           ...connection,
-          commit: Effect.fail(Object.assign(new Error("the disk is gone"), { code }))
+          commit: Effect.fail(gone(filename, code))
         }, filename)
       for (
         const [code, reason, outcome] of [
@@ -346,7 +350,7 @@ describe("trouble with a ledger's file", () => {
         commit: Effect.flatMap(connection.commit, () =>
           // Every other one has happened, and says it may not have.
           commits++ % 2 === 1
-            ? Effect.fail(Object.assign(new Error("the disk is gone"), { code: "SQLITE_IOERR" }))
+            ? Effect.fail(gone(filename, "SQLITE_IOERR"))
             : Effect.void)
       }, filename)
       yield* Effect.provide(
