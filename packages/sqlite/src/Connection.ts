@@ -128,10 +128,11 @@ const refuse = (options: Options, found: ReturnType<typeof Tables.inspect>): Sql
 export const open = Effect.fnUntraced(
   function*(options: Options): Effect.fn.Return<Connection, SqliteError.SqliteError, Scope.Scope> {
     const { filename } = options
+    const failed = (cause: unknown): SqliteError.SqliteError => SqliteError.fromCause(filename, cause)
     const db = yield* Effect.acquireRelease(
       Effect.try({
         try: () => new Database(filename, { timeout: 0 }),
-        catch: (cause) => SqliteError.fromCause(filename, cause)
+        catch: failed
       }),
       (db) => Effect.sync(() => db.close())
     )
@@ -142,7 +143,6 @@ export const open = Effect.fnUntraced(
     yield* whileLocked(options, () => setUp(db, options))
     yield* Effect.addFinalizer(() => Effect.sync(() => complete(db)))
 
-    const failed = (cause: unknown) => SqliteError.fromCause(filename, cause)
     const waitsForDisk = options.synchronous !== "off" && filename !== ":memory:"
     const statements = new Map<string, Statement>()
     const prepare = (sql: string): Statement => {
@@ -191,7 +191,7 @@ export const open = Effect.fnUntraced(
         },
         catch: (cause) => {
           connection.rollback()
-          return cause instanceof SqliteError.SqliteError ? cause : SqliteError.fromCause(filename, cause)
+          return cause instanceof SqliteError.SqliteError ? cause : failed(cause)
         }
       })
       yield* Effect.uninterruptibleMask((restore) => Effect.andThen(connection.begin(restore), migrate))
