@@ -260,7 +260,7 @@ describe("cycles mcp", () => {
         assert.include(err, words)
         assert.strictEqual(out, "")
       }
-      // As a process, too: its standard output is the protocol's, and it ends with what is guarded.
+      // As a process, too: its standard output is the protocol's.
       const alone = yield* Processes.run(["mcp", ...where, "--guard", "--", "/no/such/program"])
       assert.notStrictEqual(yield* alone.exit, 0)
       assert.include(alone.err(), "/no/such/program")
